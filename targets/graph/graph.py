@@ -1,0 +1,190 @@
+"""`SpikingGraph`: NIR nodes and edges with an execution profile, validated once and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import nir
+import numpy as np
+
+from targets.errors import GraphError
+from targets.graph.kinds import KNOWN, POPULATION, kind
+from targets.graph.order import components
+from targets.graph.profile import HOUSE, Profile
+from targets.graph.shapes import Shape, own_shape, output_shape
+
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingGraph:
+    """A spiking network: the one description that every part of the toolkit reads.
+
+    Attributes:
+        nodes: `{name: nir node}`, in the order given.
+        edges: `(source, target)` pairs; several edges into one node mean their sum, in this order.
+        profile: what a step means (`Profile`).
+        assumptions: what was not stated and was filled in, one sentence each.
+    """
+
+    nodes: Mapping[str, nir.NIRNode]
+    edges: tuple[Edge, ...]
+    profile: Profile = HOUSE
+    assumptions: tuple[str, ...] = ()
+
+    @classmethod
+    def build(
+        cls,
+        nodes: Mapping[str, nir.NIRNode],
+        edges: Sequence[Edge],
+        profile: Profile | Mapping[str, Any] | None = None,
+        assumptions: Sequence[str] = (),
+    ) -> SpikingGraph:
+        """Validate nodes and edges and return the graph.
+
+        Raises:
+            GraphError: unknown node kind, missing or doubled edge, NaN or infinite parameter,
+                shapes that do not match, a node that no input reaches.
+        """
+        if not isinstance(profile, Profile):
+            profile = HOUSE.with_values(profile or {})
+        graph = cls(dict(nodes), tuple((str(a), str(b)) for a, b in edges), profile, tuple(assumptions))
+        graph._check_structure()
+        for name, node in graph.nodes.items():
+            _check_values(name, node)
+        graph.shapes  # noqa: B018  computing the shapes checks them
+        return graph
+
+    def replace(self, **changes: Any) -> SpikingGraph:
+        """A validated copy with `nodes`, `edges`, `profile` or `assumptions` replaced."""
+        new = replace(self, **changes)
+        return SpikingGraph.build(new.nodes, new.edges, new.profile, new.assumptions)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the Input nodes."""
+        return tuple(n for n, node in self.nodes.items() if isinstance(node, nir.Input))
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the Output nodes."""
+        return tuple(n for n, node in self.nodes.items() if isinstance(node, nir.Output))
+
+    @cached_property
+    def populations(self) -> tuple[str, ...]:
+        """Names of the neuron populations in execution order."""
+        return tuple(n for group in self.components for n in group if isinstance(self.nodes[n], POPULATION))
+
+    @cached_property
+    def predecessors(self) -> Mapping[str, tuple[str, ...]]:
+        """Sources of each node, in edge order: the order in which their values are summed."""
+        into: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for source, target in self.edges:
+            into[target].append(source)
+        return {name: tuple(sources) for name, sources in into.items()}
+
+    @cached_property
+    def components(self) -> list[list[str]]:
+        """Strongly connected components in topological order."""
+        return components(list(self.nodes), self.edges)
+
+    @cached_property
+    def cyclic(self) -> frozenset[str]:
+        """Names of the nodes that lie on a cycle."""
+        loops = {a for a, b in self.edges if a == b}
+        return frozenset(n for group in self.components if len(group) > 1 or group[0] in loops for n in group)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Output shape of each node, without batch and time."""
+        known = {n: s for n, node in self.nodes.items() if (s := own_shape(node)) is not None}
+        pending = [n for n in self.nodes if n not in known]
+        while pending:
+            stuck = True
+            for name in list(pending):
+                sources = [s for s in self.predecessors[name] if s in known]
+                if sources:
+                    known[name] = output_shape(name, self.nodes[name], known[sources[0]])
+                    pending.remove(name)
+                    stuck = False
+            if stuck:
+                raise GraphError(f"node {pending[0]!r}: no Input or population reaches it, so it has no shape")
+        for source, target in self.edges:
+            result = output_shape(target, self.nodes[target], known[source])
+            if result != known[target]:
+                raise GraphError(
+                    f"edge {source!r} -> {target!r}: {known[source]} gives {result}, "
+                    f"but the other inputs of {target!r} give {known[target]}"
+                )
+        return known
+
+    def input_shape(self, name: str) -> Shape:
+        """Shape that arrives at a node."""
+        sources = self.predecessors[name]
+        return self.shapes[sources[0]] if sources else self.shapes[name]
+
+    def require_dt(self, verb: str) -> float:
+        """The step in seconds, or a GraphError that says how to give it."""
+        if self.profile.dt is None:
+            raise GraphError(
+                f"{verb} needs the time step: the graph has dynamics and no dt. "
+                'Give profile={"dt": 1e-4} in Python or --profile dt=1e-4 on the command line'
+            )
+        return self.profile.dt
+
+    def delay_steps(self, name: str) -> int:
+        """Whole steps of a Delay node; GraphError where delay / dt is no whole number."""
+        delay = np.unique(np.asarray(self.nodes[name].delay, dtype=np.float64))
+        if delay.size != 1:
+            raise GraphError(f"node {name!r} (Delay): found {delay.size} different delays, allowed one a node")
+        steps = float(delay[0]) / self.require_dt("a Delay")
+        if abs(steps - round(steps)) > 1e-6 * max(1.0, abs(steps)) or round(steps) < 0:
+            raise GraphError(
+                f"node {name!r} (Delay): {float(delay[0])} s is {steps:.6g} steps of dt={self.profile.dt}, "
+                "allowed a whole number of steps >= 0"
+            )
+        return round(steps)
+
+    def _check_structure(self) -> None:
+        for name, node in self.nodes.items():
+            if not isinstance(node, KNOWN):
+                allowed = ", ".join(sorted(k.__name__ for k in KNOWN))
+                raise GraphError(f"node {name!r}: kind {kind(node)} is not known, allowed {allowed}")
+            if not name or "/" in name:
+                raise GraphError(f"node {name!r}: a name must not be empty or hold '/'")
+        if not any(isinstance(node, nir.Input) for node in self.nodes.values()):
+            raise GraphError("the graph has no Input node")
+        if not any(isinstance(node, nir.Output) for node in self.nodes.values()):
+            raise GraphError("the graph has no Output node")
+        for edge in self.edges:
+            for end in edge:
+                if end not in self.nodes:
+                    raise GraphError(f"edge {edge[0]!r} -> {edge[1]!r}: node {end!r} does not exist")
+        if len(set(self.edges)) != len(self.edges):
+            doubled = next(e for e in self.edges if self.edges.count(e) > 1)
+            raise GraphError(f"edge {doubled[0]!r} -> {doubled[1]!r} stands twice; an edge may stand once")
+        for name in self.nodes:
+            if not self.predecessors[name] and name not in self.inputs:
+                raise GraphError(f"node {name!r} has no incoming edge and is no Input")
+
+
+_POSITIVE = ("tau", "tau_mem", "tau_syn")
+
+
+def _check_values(name: str, node: nir.NIRNode) -> None:
+    """GraphError for NaN, infinite or out-of-range parameters."""
+    for field, value in vars(node).items():
+        array = np.asarray(value) if isinstance(value, np.ndarray | float) else None
+        if array is None or not np.issubdtype(array.dtype, np.number):
+            continue
+        finite = np.isfinite(array)
+        if not finite.all():
+            bad = int(np.size(array) - finite.sum())
+            raise GraphError(
+                f"node {name!r} ({kind(node)}): {field} holds {bad} NaN or infinite values of {np.size(array)}"
+            )
+        if field in _POSITIVE and (array <= 0).any():
+            raise GraphError(f"node {name!r} ({kind(node)}): {field} is {array.min()}, allowed > 0")

@@ -1,0 +1,100 @@
+"""A network lowered to a Loihi core's integers: what the simulator, Lava and ONNX all load.
+
+Per population, each step t of its window (Davies et al. 2018; Lava's bit-accurate LIF model):
+
+    a = sum over hops of (W @ s) << exponent      with s taken 1 + axonal_delay steps earlier
+    u = trunc(u * (4096 - (du + 1)) / 4096) + ((a + bias_u) << 6)    wraps at 24 bits
+    v = trunc(v * (4096 - dv) / 4096) + u + bias_v                   clipped to +-(2^23 - 1)
+    spike = v > (vth << 6);  v = 0 where spike
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from targets.graph.graph import SpikingGraph
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FixedHop:
+    """Integer synapses from one population to another.
+
+    Attributes:
+        matrix: int32 [target, source]; as the core holds them (mixed-sign weights are even).
+        exponent: left shift of the accumulated sum.
+        delay: delay of the graph in steps; the layer-by-layer view uses s[t - delay].
+        axonal_delay: delay beyond the one step that a hop takes, in the aligned view.
+        sign: "mixed" | "excitatory" | "inhibitory".
+        convolution: name of the Conv2d node where the hop is that node alone, else None; then
+            `kernel` holds its integer weights [out, in / groups, rows, columns].
+    """
+
+    source: str
+    target: str
+    matrix: csr_matrix
+    exponent: int
+    delay: int
+    axonal_delay: int
+    sign: str
+    convolution: str | None = None
+    kernel: Integers | None = None
+
+
+@dataclass(frozen=True)
+class FixedPopulation:
+    """One neuron population on the chip; neurons are flattened in C order.
+
+    Attributes:
+        du, dv: decay fields, 12 bit (du = 4095: no synaptic memory).
+        vth: threshold mantissa, 17 bit, shifted left by 6 when compared.
+        bias_u: int64 [K, neurons], added to the summed input in step k of the window; the last row
+            holds from step K - 1 on. Carried by a constant source, in units of weights.
+        bias_v: int64 [K, neurons], added to the membrane: mantissa << exponent, already shifted.
+        offset: clock offset phi of the population in steps.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    du: int
+    dv: int
+    vth: int
+    bias_u: Integers
+    bias_v: Integers
+    offset: int
+
+
+@dataclass(frozen=True)
+class LoweredRow:
+    """One row of the table float -> fixed: value, stored integer, relative error."""
+
+    node: str
+    parameter: str
+    value: float
+    fixed: int
+    scale: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole lowered network.
+
+    Attributes:
+        inputs: `{Input node: shape}`; outputs: `{Output node: population it reads}`.
+        drain: steps after T until the last window of a sample closes (max phi + max delay).
+        table: what lowering did to each parameter.
+    """
+
+    graph: SpikingGraph
+    populations: tuple[FixedPopulation, ...]
+    hops: tuple[FixedHop, ...]
+    inputs: dict[str, tuple[int, ...]]
+    outputs: dict[str, str]
+    drain: int
+    table: tuple[LoweredRow, ...]
