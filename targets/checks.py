@@ -1,0 +1,70 @@
+"""Checks that every target makes in the same words: the graph before compiling, the input before running."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import DataError, GraphError
+from targets.graph.graph import SpikingGraph
+from targets.graph.kinds import POPULATION
+from targets.graph.order import topological
+from targets.graph.profile import HOUSE
+from targets.target import Refusal
+
+
+def check_graph(graph: SpikingGraph) -> list[Refusal]:
+    """What no target of the house runs: another profile, no dt, a bad or missing Delay, several inputs."""
+    refusals = [
+        Refusal("profile", f"{key}={found!r}, allowed {allowed!r}")
+        for key, (found, allowed) in graph.profile.differences(HOUSE).items()
+    ]
+    if graph.profile.dt is None and any(isinstance(n, (*POPULATION, nir.Delay)) for n in graph.nodes.values()):
+        refusals.append(Refusal("profile", "dt is missing", 'give profile={"dt": 1e-4} or --profile dt=1e-4'))
+        return refusals
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.Delay):
+            try:
+                graph.delay_steps(name)
+            except GraphError as error:
+                refusals.append(Refusal(name, str(error)))
+    if not refusals:
+        refusals.extend(_cycles_without_delay(graph))
+    if len(graph.inputs) > 1:
+        refusals.append(Refusal(graph.inputs[1], f"{len(graph.inputs)} Input nodes, allowed one"))
+    return refusals
+
+
+def _cycles_without_delay(graph: SpikingGraph) -> list[Refusal]:
+    waits = {n for n, node in graph.nodes.items() if isinstance(node, nir.Delay) and graph.delay_steps(n) > 0}
+    refusals = []
+    for members in graph.components:
+        edges = [(a, b) for a, b in graph.edges if a in members and b in members and b not in waits]
+        if topological(members, edges) is None:
+            names = ", ".join(members)
+            refusals.append(Refusal(members[0], f"a cycle through {names} holds no Delay", "add a nir.Delay"))
+    return refusals
+
+
+def check_input(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.generic]:
+    """`x` if it is a finite numeric [T, B, *input] with T and B at least 1.
+
+    Raises:
+        DataError: anything else, or an unknown node in `record`.
+    """
+    shape = graph.shapes[graph.inputs[0]]
+    x = np.asarray(x)
+    if x.ndim < 2 or x.shape[2:] != shape or min(x.shape[:2]) < 1:
+        allowed = ", ".join(["T >= 1", "B >= 1", *map(str, shape)])
+        raise DataError(f"input {graph.inputs[0]!r}: found shape {x.shape}, allowed ({allowed})")
+    if not (np.issubdtype(x.dtype, np.number) or x.dtype == np.bool_):
+        raise DataError(f"input {graph.inputs[0]!r}: found dtype {x.dtype}, allowed numbers")
+    if not np.isfinite(x).all():
+        raise DataError(f"input {graph.inputs[0]!r}: holds NaN or infinite values")
+    for name in record:
+        if name not in graph.nodes:
+            raise DataError(f"record: node {name!r} does not exist, allowed {', '.join(graph.nodes)}")
+    return x

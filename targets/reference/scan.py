@@ -1,0 +1,83 @@
+"""Neuron populations in torch: the one definition of their dynamics.
+
+Equations and order of operations: `targets.graph.dynamics`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from targets.graph.dynamics import Dynamics
+from targets.reference.surrogate import spike
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """`Dynamics` as tensors of one dtype, each `[*shape]`; None where a term is absent."""
+
+    gain: Tensor
+    decay: Tensor | None
+    decay_synapse: Tensor | None
+    leak: Tensor | None
+    threshold: Tensor | None
+    reset: Tensor | None
+
+    @classmethod
+    def of(cls, dynamics: Dynamics, dtype: torch.dtype = torch.float32) -> Coefficients:
+        """The coefficients widened to `dtype`."""
+        terms = {
+            name: None if value is None else torch.from_numpy(value).to(dtype)
+            for name, value in vars(dynamics).items()
+        }
+        return cls(**terms)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class State:
+    """Synaptic current `u` (None without one) and membrane `v`, each `[B, *shape]`."""
+
+    u: Tensor | None
+    v: Tensor
+
+    @classmethod
+    def zero(cls, coefficients: Coefficients, current: Tensor) -> State:
+        """The state at the start of a sample, for a `current` [B, *shape]."""
+        zero = torch.zeros_like(current)
+        return cls(None if coefficients.decay_synapse is None else zero, zero)
+
+
+def step(c: Coefficients, state: State, current: Tensor) -> tuple[State, Tensor]:
+    """One time step: the new state and the output [B, *shape] (spikes; v for LI and CubaLI)."""
+    driven = c.gain * current
+    if c.decay_synapse is None:
+        u = None
+    else:
+        assert state.u is not None
+        u = driven = c.decay_synapse * state.u + driven
+    v = driven + state.v if c.decay is None else c.decay * state.v + driven
+    if c.leak is not None:
+        v = v + c.leak
+    if c.threshold is None:
+        return State(u, v), v
+    assert c.reset is not None
+    fired = spike(v, c.threshold)
+    return State(u, torch.where(fired.detach() > 0, c.reset, v)), fired
+
+
+def scan(c: Coefficients, current: Tensor) -> Tensor:
+    """A population over a whole sequence: `current` [T, B, *shape] -> output [T, B, *shape]."""
+    return trace(c, current)[0]
+
+
+def trace(c: Coefficients, current: Tensor) -> tuple[Tensor, list[State]]:
+    """As `scan`, with the state after every step."""
+    state = State.zero(c, current[0])
+    outputs, states = [], []
+    for now in current:
+        state, out = step(c, state, now)
+        outputs.append(out)
+        states.append(state)
+    return torch.stack(outputs), states

@@ -1,0 +1,75 @@
+"""Stateless nodes in torch: one function a node kind, on `[N, *input]`, N = any leading axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import nir
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from targets.graph.shapes import conv_padding, pair
+
+
+def apply(node: nir.NIRNode, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """`node` on `x` [N, *input]; `weight` and `bias` replace the node's own where given."""
+    if weight is None and hasattr(node, "weight"):
+        weight = tensor(node.weight, x.dtype)
+    if bias is None and hasattr(node, "bias"):
+        bias = tensor(node.bias, x.dtype)
+    return _APPLY[type(node)](node, x, weight, bias)
+
+
+def tensor(value: Any, dtype: torch.dtype) -> Tensor:
+    """A parameter, rounded to float32 once and then widened where `dtype` is wider."""
+    return torch.as_tensor(value).to(torch.float32).to(dtype)
+
+
+def _conv2d(node: nir.Conv2d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    assert weight is not None
+    return functional.conv2d(
+        x, weight, bias, pair(node.stride), conv_padding(node), pair(node.dilation), int(node.groups)
+    )
+
+
+def _dense(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    assert weight is not None
+    return functional.linear(x, weight, bias)
+
+
+def _scale(node: nir.Scale, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    return x * tensor(node.scale, x.dtype)
+
+
+def _average(node: nir.AvgPool2d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    return functional.avg_pool2d(x, pair(node.kernel_size), pair(node.stride), pair(node.padding))
+
+
+def _sum(node: nir.SumPool2d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    return functional.avg_pool2d(
+        x, pair(node.kernel_size), pair(node.stride), pair(node.padding), divisor_override=1
+    )
+
+
+def _flatten(node: nir.Flatten, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    rank = x.dim() - 1
+    return x.flatten(1 + node.start_dim % rank, 1 + node.end_dim % rank)
+
+
+def _identity(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    return x
+
+
+_Function = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
+_APPLY: Mapping[type[nir.NIRNode], _Function] = {
+    nir.Conv2d: _conv2d,
+    nir.Affine: _dense,
+    nir.Linear: _dense,
+    nir.Scale: _scale,
+    nir.AvgPool2d: _average,
+    nir.SumPool2d: _sum,
+    nir.Flatten: _flatten,
+    nir.Output: _identity,
+}

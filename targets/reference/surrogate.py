@@ -1,0 +1,35 @@
+"""The spike as a step function with a surrogate gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Slope of the arctangent surrogate: ds/dv = 1 / (1 + (pi / 2 * SLOPE * v)^2) * SLOPE / 2.
+# Fang et al., "Incorporating learnable membrane time constant", ICCV 2021, use 2.
+SLOPE = 2.0
+
+
+class ArctanSpike(torch.autograd.Function):
+    """spike = 1 where x > 0; backward through an arctangent of slope `SLOPE`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        scaled = (torch.pi / 2 * SLOPE) * x
+        return gradients[0] * (SLOPE / 2) / (1 + scaled * scaled)
+
+
+def spike(v: Tensor, threshold: Tensor) -> Tensor:
+    """1 where `v > threshold`, in v's dtype; differentiable where v needs a gradient."""
+    if v.requires_grad:
+        result: Tensor = ArctanSpike.apply(v - threshold)
+        return result
+    return (v > threshold).to(v.dtype)
