@@ -1,0 +1,70 @@
+"""What a spiking graph means, and the machines it runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from targets.errors import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    DisagreementError,
+    DoesNotFitError,
+    GraphError,
+    MsenasError,
+    TargetUnavailableError,
+    UnsupportedNodeError,
+)
+from targets.graph.graph import SpikingGraph
+from targets.graph.profile import Profile
+from targets.graph.reader import AssumptionWarning, load
+from targets.graph.writer import save
+from targets.run import Executable, Run
+from targets.target import Refusal, Target, compile, find, names
+
+if TYPE_CHECKING:
+    from targets.reference.from_torch import from_torch
+    from targets.verify import Agreement, verify
+
+# These import torch, which takes seconds; graphs and files do without it.
+_LATE = {
+    "from_torch": "targets.reference.from_torch",
+    "verify": "targets.verify",
+    "Agreement": "targets.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'targets' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATE[name]), name)
+
+
+__all__ = [
+    "Agreement",
+    "AssumptionWarning",
+    "BudgetError",
+    "ConfigError",
+    "DataError",
+    "DisagreementError",
+    "DoesNotFitError",
+    "Executable",
+    "GraphError",
+    "MsenasError",
+    "Profile",
+    "Refusal",
+    "Run",
+    "SpikingGraph",
+    "Target",
+    "TargetUnavailableError",
+    "UnsupportedNodeError",
+    "compile",
+    "find",
+    "from_torch",
+    "load",
+    "names",
+    "save",
+    "verify",
+]

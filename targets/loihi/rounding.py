@@ -1,0 +1,53 @@
+"""Rounding: float parameters in chip units to the integers that fit the fields.
+
+Contract: every result lies inside its field and is the nearest value that the field can hold.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.loihi import limits
+from targets.loihi.scale import exponent_for, weight_limit
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def sign_mode(values: Floats) -> str:
+    """ "excitatory", "inhibitory" or "mixed": which weight format holds `values`."""
+    if (values >= 0).all():
+        return "excitatory"
+    return "inhibitory" if (values <= 0).all() else "mixed"
+
+
+def round_weights(values: Floats, sign: str, bits: int) -> tuple[Integers, int]:
+    """Stored weights and exponent e with `values` ~ stored << e.
+
+    The core keeps the upper `bits` of 8 (one less where one carries the sign), so the step is
+    2^(8 - bits), doubled for mixed-sign weights.
+    """
+    step = 2 ** (8 - bits) * (2 if sign == "mixed" else 1)
+    limit = weight_limit(sign) // step * step
+    exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limit)
+    stored = np.rint(values / (step * 2**exponent)).astype(np.int64) * step
+    return np.clip(stored, -limit, limit), exponent
+
+
+def round_membrane_bias(values: Floats) -> Integers:
+    """Biases in state units as mantissa << exponent, one exponent for the population."""
+    exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limits.BIAS_MANTISSA_MAX)
+    mantissa = np.rint(values / 2**exponent).astype(np.int64)
+    return np.clip(mantissa, -limits.BIAS_MANTISSA_MAX, limits.BIAS_MANTISSA_MAX) << exponent
+
+
+def round_source_bias(values: Floats) -> Integers:
+    """Biases on the current, in weight units, as a constant source's mixed-sign synapses hold them."""
+    stored, exponent = round_weights(values, "mixed", 8)
+    return stored << exponent
+
+
+def decay_field(kept: float) -> int:
+    """12-bit decay field of a state that keeps the share `kept` in one step."""
+    return int(np.clip(round((1.0 - kept) * limits.DECAY_ONE), 0, limits.DECAY_MAX))

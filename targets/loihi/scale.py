@@ -1,0 +1,82 @@
+"""Scale choice: how many chip units one threshold is worth, per population.
+
+Contract: for the scale k that comes back, no sum of inputs can wrap a 24-bit current, the threshold
+and the biases fit their fields, and every hop's weights fit 8 bits at an exponent of at most 7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from targets.loihi import limits
+
+# A threshold of 2^12 units leaves the membrane a range of 32 thresholds to both sides.
+_THRESHOLD_AIM = 2**12
+# Rounding moves a weight by at most half a step; this share of the range is kept for it.
+_HEADROOM = 0.98
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A population in units of its own threshold.
+
+    Attributes:
+        hops: float64 [target, source] of each hop into it.
+        bias_u, bias_v: float64 [K, neurons], constant input to the current and to the membrane.
+        decay, decay_synapse: kept shares of v and u in one step (1 and 0 where absent).
+    """
+
+    hops: tuple[csr_matrix, ...]
+    bias_u: NDArray[np.float64]
+    bias_v: NDArray[np.float64]
+    decay: float
+    decay_synapse: float
+
+
+def largest(matrix: csr_matrix) -> float:
+    """Largest magnitude of a matrix's entries; 0 where it has none."""
+    return float(abs(matrix.data).max()) if matrix.nnz else 0.0
+
+
+def weight_limit(sign: str) -> int:
+    """Largest stored weight; mixed-sign weights lose their lowest bit to the sign."""
+    return 254 if sign == "mixed" else 255
+
+
+def choose_scale(population: Normalised, signs: Sequence[str]) -> float:
+    """Chip units of one threshold: the finest that keeps the contract."""
+    finest = [
+        weight_limit(sign) / largest(matrix)
+        for matrix, sign in zip(population.hops, signs, strict=True)
+        if matrix.nnz
+    ]
+    bounds = [float(_THRESHOLD_AIM), *_field_bounds(population)]
+    if finest:
+        bounds += [max(finest), min(finest) * 2**limits.WEIGHT_EXPONENT_MAX]
+    return max(1.0, min(bounds))
+
+
+def _field_bounds(population: Normalised) -> list[float]:
+    bounds = []
+    total = np.abs(population.bias_u).max(axis=0)
+    for matrix in population.hops:
+        total = total + np.asarray(abs(matrix).sum(axis=1)).ravel()
+    remaining = 1.0 - population.decay_synapse
+    if total.max(initial=0.0) > 0 and remaining > 0:
+        bounds.append(_HEADROOM * limits.SUM_MAX * remaining / float(total.max()))
+    drive = float(np.abs(population.bias_v).max(initial=0.0))
+    if drive > 0:
+        widest = limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX
+        bounds.append(widest / (drive * 2**limits.STATE_SHIFT))
+    return bounds
+
+
+def exponent_for(magnitude: float, limit: float) -> int:
+    """Smallest exponent >= 0 at which `magnitude` fits `limit`."""
+    return max(0, math.ceil(math.log2(magnitude / limit))) if magnitude > limit else 0
