@@ -1,0 +1,171 @@
+"""Training of one network with surrogate gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+import targets
+from msenas_hw.data import Dataset
+from msenas_hw.training.augment import shifted
+from msenas_hw.training.config import TrainingConfig
+from msenas_hw.training.constraints import project
+from msenas_hw.training.folding import fold, synapses_into
+from msenas_hw.training.normaliser import CurrentNormaliser
+from targets.graph.graph import SpikingGraph
+from targets.graph.kinds import SPIKING, SYNAPSE
+from targets.reference.network import ReferenceNetwork
+
+Floats = NDArray[np.float32]
+# Share of its budget that a network is held to while it trains, so that test samples fit too.
+_BUDGET_AIM = 0.9
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one pass: mean loss, validation accuracy, spikes a sample."""
+
+    number: int
+    loss: float
+    validation_accuracy: float
+    spikes: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, folded.
+
+    Attributes:
+        graph: the network with its normalisers folded in.
+        validation_accuracy: fraction, of the epoch kept, which is the best on validation.
+        within_budget: whether `over_budget` was at most 1 in the epoch kept.
+        history: every epoch.
+    """
+
+    graph: SpikingGraph
+    seed: int
+    validation_accuracy: float
+    within_budget: bool
+    history: tuple[Epoch, ...]
+
+
+def train(
+    graph: SpikingGraph,
+    data: Dataset,
+    encoding: str,
+    steps: int,
+    config: TrainingConfig,
+    seed: int,
+    over_budget: Callable[[SpikingGraph], float] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Trained:
+    """Train `graph` on the training part; the epoch with the best validation accuracy is kept.
+
+    Args:
+        graph: initial weights; one Input, spike counts of its Output are the class scores.
+        over_budget: measured cost of a graph over its budget, the worst of all resources. While it
+            is above 1 the spike penalty grows, and an epoch within budget is preferred to one that is not.
+        on_epoch: told after every pass.
+
+    The test part is never read.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, 1])
+    network, optimiser = _prepare(graph, config)
+    train_x, train_y = data.inputs("train", encoding, steps)
+    batches = -(-len(train_y) // config.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.epochs * batches, pct_start=0.1
+    )
+    check_x, check_y = data.inputs("validation", encoding, steps)
+    penalty, history = config.spike_penalty, []
+    best: tuple[tuple[bool, float], SpikingGraph] | None = None
+    for number in range(config.epochs):
+        network.train()
+        losses = []
+        for x, y in _batches(train_x, train_y, config, rng):
+            losses.append(_step(network, optimiser, x, y, config, penalty))
+            schedule.step()
+        folded = fold(network, check_x[:, :8])
+        run = targets.compile(folded, "reference").run(check_x)
+        accuracy = float((run.classes() == check_y).mean())
+        excess = 0.0 if over_budget is None else over_budget(folded)
+        penalty = _adapted(penalty, excess, config)
+        spikes = sum(int(count.sum()) for count in run.spike_counts.values()) / run.samples
+        history.append(Epoch(number, float(np.mean(losses)), accuracy, spikes))
+        if on_epoch is not None:
+            on_epoch(history[-1])
+        rank = (excess <= 1.0, accuracy)
+        if best is None or rank >= best[0]:
+            best = (rank, folded)
+    assert best is not None
+    return Trained(best[1], seed, best[0][1], best[0][0], tuple(history))
+
+
+def _prepare(graph: SpikingGraph, config: TrainingConfig) -> tuple[ReferenceNetwork, torch.optim.Optimizer]:
+    normalisers = {
+        name: CurrentNormaliser(graph.shapes[name])
+        for name in graph.populations
+        if all(isinstance(graph.nodes[n], SYNAPSE) for n in synapses_into(graph, name))
+    }
+    network = ReferenceNetwork(graph, transforms=normalisers)
+    network.add_module("normalisers", nn.ModuleList(normalisers.values()))
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    return network, optimiser
+
+
+def _batches(
+    x: Floats, y: NDArray[np.int64], config: TrainingConfig, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    order = rng.permutation(len(y))
+    for at in range(0, len(y), config.batch):
+        chosen = order[at : at + config.batch]
+        moved = shifted(x[:, chosen], config.shift, rng)
+        yield torch.from_numpy(np.ascontiguousarray(moved)), torch.from_numpy(y[chosen])
+
+
+def _step(
+    network: ReferenceNetwork,
+    optimiser: torch.optim.Optimizer,
+    x: Tensor,
+    y: Tensor,
+    config: TrainingConfig,
+    penalty: float,
+) -> float:
+    graph = network.graph
+    values = network({graph.inputs[0]: x}).outputs
+    scores = values[graph.outputs[0]].mean(0).flatten(1)
+    loss = functional.cross_entropy(
+        config.score_scale * scores, y, label_smoothing=config.label_smoothing
+    )
+    if penalty > 0:
+        loss = loss + penalty * _mean_rate(graph, values)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
+    optimiser.step()
+    project(network)
+    return float(loss.detach())
+
+
+def _mean_rate(graph: SpikingGraph, values: Mapping[str, Tensor]) -> Tensor:
+    """Spikes a neuron and step over all spiking populations."""
+    spikes = [values[n] for n in graph.populations if isinstance(graph.nodes[n], SPIKING)]
+    total = torch.stack([s.sum() for s in spikes]).sum()
+    return total / sum(s.numel() for s in spikes)
+
+
+def _adapted(penalty: float, excess: float, config: TrainingConfig) -> float:
+    """The spike penalty of the next epoch: it grows while the budget is exceeded, and eases after."""
+    if excess > _BUDGET_AIM:
+        return max(2.0 * penalty, config.spike_penalty_start)
+    return max(config.spike_penalty, penalty / 2.0 if penalty > config.spike_penalty_start / 8 else 0.0)
+
