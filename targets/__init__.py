@@ -24,13 +24,13 @@ from targets.target import Refusal, Target, compile, find, names
 
 if TYPE_CHECKING:
     from targets.reference.from_torch import from_torch
-    from targets.verify import Agreement, verify
+    from targets.agreement import Agreement, verify
 
 # These import torch, which takes seconds; graphs and files do without it.
 _LATE = {
     "from_torch": "targets.reference.from_torch",
-    "verify": "targets.verify",
-    "Agreement": "targets.verify",
+    "verify": "targets.agreement",
+    "Agreement": "targets.agreement",
 }
 
 

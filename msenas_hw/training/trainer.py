@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from targets.reference.network import ReferenceNetwork
 Floats = NDArray[np.float32]
 # Share of its budget that a network is held to while it trains, so that test samples fit too.
 _BUDGET_AIM = 0.9
+# A tensor of zeros still learns.
+_LEAST_SIZE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,10 @@ def train(
     train_x, train_y = data.inputs("train", encoding, steps)
     batches = -(-len(train_y) // config.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.epochs * batches, pct_start=0.1
+        optimiser,
+        [group["lr"] for group in optimiser.param_groups],
+        total_steps=config.epochs * batches,
+        pct_start=0.1,
     )
     check_x, check_y = data.inputs("validation", encoding, steps)
     penalty, history = config.spike_penalty, []
@@ -116,10 +122,21 @@ def _prepare(graph: SpikingGraph, config: TrainingConfig) -> tuple[ReferenceNetw
     }
     network = ReferenceNetwork(graph, transforms=normalisers)
     network.add_module("normalisers", nn.ModuleList(normalisers.values()))
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay)
     return network, optimiser
+
+
+def _groups(network: ReferenceNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Adam moves every weight by the same step, so each tensor's step is taken relative to its size."""
+    weights = list(network.weights.values())
+    sizes = [float(weight.detach().square().mean().sqrt()) for weight in weights]
+    groups = [
+        {"params": [weight], "lr": config.learning_rate * max(size, _LEAST_SIZE)}
+        for weight, size in zip(weights, sizes, strict=True)
+    ]
+    own = {id(weight) for weight in weights}
+    rest = [p for p in network.parameters() if id(p) not in own]
+    return [*groups, {"params": rest, "lr": config.learning_rate}]
 
 
 def _batches(

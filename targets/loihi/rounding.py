@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.errors import ConfigError
 from targets.loihi import limits
 from targets.loihi.scale import exponent_for, weight_limit
 
@@ -27,7 +28,12 @@ def round_weights(values: Floats, sign: str, bits: int) -> tuple[Integers, int]:
 
     The core keeps the upper `bits` of 8 (one less where one carries the sign), so the step is
     2^(8 - bits), doubled for mixed-sign weights.
+
+    Raises:
+        ConfigError: one bit for weights of both signs.
     """
+    if sign == "mixed" and bits < 2:
+        raise ConfigError(f"weight_bits: found {bits}, allowed 2 to 8 where weights have both signs")
     step = 2 ** (8 - bits) * (2 if sign == "mixed" else 1)
     limit = weight_limit(sign) // step * step
     exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limit)

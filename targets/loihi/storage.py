@@ -56,7 +56,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> Program:
     """Read a program written by `save`; GraphError where it is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         header = json.loads(str(arrays["header"]))
         if header["format"] != _FORMAT:

@@ -1,0 +1,222 @@
+"""What the worker gets: populations, hops and input as plain arrays in one .npz file.
+
+`spec` holds JSON: arithmetic, inputs (their number), populations [{neurons, offset, record,
+sends_membrane}], hops [{source, target, shape, axonal_delay, exponent, sign}] with indices into the
+list inputs + populations, steps, samples, period, total_steps. Arrays:
+`input.<i>` [neurons, samples * period], `population.<i>.<parameter>`, `hop.<i>.<data|indices|indptr>`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from targets.errors import UnsupportedNodeError
+from targets.graph.dynamics import Dynamics, dynamics
+from targets.graph.graph import SpikingGraph
+from targets.graph.hops import Bias, fold_graph
+from targets.graph.kinds import READOUT
+from targets.loihi.align import align
+from targets.loihi.program import FixedPopulation, Program
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class JobPopulation:
+    """One population for Lava: `values` are the parameters and tables of the worker's process."""
+
+    name: str
+    offset: int
+    values: dict[str, Array]
+    sends_membrane: bool
+
+
+@dataclass(frozen=True)
+class JobHop:
+    """One synapse process of Lava; `delay` is what exceeds the one step of the hop."""
+
+    source: str
+    target: str
+    matrix: csr_matrix
+    delay: int
+    exponent: int = 0
+    sign: str = "mixed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network that the worker can run, without input.
+
+    Attributes:
+        arithmetic: "fixed" | "float64".
+        currents: populations that hold a synaptic current.
+        drain: steps between the windows of two samples.
+    """
+
+    arithmetic: str
+    inputs: tuple[str, ...]
+    populations: tuple[JobPopulation, ...]
+    hops: tuple[JobHop, ...]
+    outputs: dict[str, str]
+    currents: frozenset[str]
+    drain: int
+
+
+def fixed_job(program: Program) -> Job:
+    """The job of a lowered network.
+
+    Raises:
+        UnsupportedNodeError: a leaky integrator feeds synapses, or a bias exceeds 32 bits.
+    """
+    readouts = {p.name for p in program.populations if isinstance(program.graph.nodes[p.name], READOUT)}
+    for hop in program.hops:
+        if hop.source in readouts:
+            raise UnsupportedNodeError(
+                f"node {hop.source!r}: found synapses to {hop.target!r}, allowed none from a leaky "
+                "integrator in fixed arithmetic (a chip sends spikes); put a spiking population between"
+            )
+    return Job(
+        arithmetic="fixed",
+        inputs=tuple(program.inputs),
+        populations=tuple(_fixed_population(p) for p in program.populations),
+        hops=tuple(
+            JobHop(h.source, h.target, h.matrix.astype(np.int32), h.axonal_delay, h.exponent, h.sign)
+            for h in program.hops
+        ),
+        outputs=dict(program.outputs),
+        currents=frozenset(p.name for p in program.populations),
+        drain=program.drain,
+    )
+
+
+def _fixed_population(population: FixedPopulation) -> JobPopulation:
+    values: dict[str, Array] = {
+        "du": np.asarray(population.du),
+        "dv": np.asarray(population.dv),
+        "vth": np.asarray(population.vth),
+    }
+    for name in ("bias_u", "bias_v"):
+        table = getattr(population, name)
+        if np.abs(table).max(initial=0) >= 2**31:
+            raise UnsupportedNodeError(
+                f"node {population.name!r}: {name} is {np.abs(table).max()}, allowed below 2^31"
+            )
+        values[name] = table.astype(np.int32)
+    return JobPopulation(population.name, population.offset, values, sends_membrane=False)
+
+
+def float_job(graph: SpikingGraph) -> Job:
+    """The job of a graph in float64, aligned as on a chip: every hop takes one step.
+
+    Raises:
+        GraphError: a cycle holds fewer delays than hops.
+    """
+    folding = fold_graph(graph)
+    alignment = align(folding, graph.inputs)
+    models = {name: dynamics(graph, name) for name in graph.populations}
+    return Job(
+        arithmetic="float64",
+        inputs=graph.inputs,
+        populations=tuple(
+            JobPopulation(
+                name,
+                alignment.offsets.get(name, 0),
+                _float_values(model, folding.biases.get(name, ())),
+                sends_membrane=model.threshold is None,
+            )
+            for name, model in models.items()
+        ),
+        hops=tuple(
+            JobHop(hop.source, hop.target, hop.matrix, delay)
+            for hop, delay in zip(folding.hops, alignment.axonal_delays, strict=True)
+        ),
+        outputs={hop.target: hop.source for hop in folding.readouts},
+        currents=frozenset(name for name, model in models.items() if model.decay_synapse is not None),
+        drain=alignment.drain,
+    )
+
+
+def _float_values(model: Dynamics, biases: tuple[Bias, ...]) -> dict[str, Array]:
+    """Lava's parameters: du = 1 means no synaptic memory, dv = 0 no leak.
+
+    Lava computes 1 - dv, which gives back the decay to the last bit: a decay is itself 1 - rate,
+    so it is a multiple of 2^-53 and so is dv.
+    """
+
+    def flat(value: Array | None, absent: float) -> Array:
+        return np.full(model.gain.size, absent) if value is None else value.astype(np.float64).ravel()
+
+    rows = max((bias.onset for bias in biases), default=0) + 1
+    table = np.zeros((rows, model.gain.size))
+    for bias in biases:
+        table[bias.onset :] += bias.value
+    return {
+        "du": 1 - flat(model.decay_synapse, 0.0),
+        "dv": 1 - flat(model.decay, 1.0),
+        "vth": flat(model.threshold, np.inf),
+        "gain": flat(model.gain, 0.0),
+        "leak": flat(model.leak, 0.0),
+        "reset": flat(model.reset, 0.0),
+        "bias": table,
+    }
+
+
+def write_job(job: Job, path: Path, inputs: dict[str, Array], record: dict[str, list[str]]) -> None:
+    """Write job.npz.
+
+    Args:
+        inputs: `{Input node: [T, B, neurons]}`.
+        record: which of "s", "u", "v" to keep of each population.
+    """
+    steps, samples, _ = next(iter(inputs.values())).shape
+    period = steps + job.drain
+    index = {name: i for i, name in enumerate((*job.inputs, *(p.name for p in job.populations)))}
+    kind = np.int32 if job.arithmetic == "fixed" else np.float64
+    arrays: dict[str, Array] = {}
+    for i, name in enumerate(job.inputs):
+        x = inputs[name]
+        train = np.zeros((x.shape[2], samples, period), dtype=kind)
+        train[:, :, :steps] = x.transpose(2, 1, 0)
+        arrays[f"input.{i}"] = train.reshape(x.shape[2], -1)
+    for i, population in enumerate(job.populations):
+        arrays.update({f"population.{i}.{name}": value for name, value in population.values.items()})
+    for i, hop in enumerate(job.hops):
+        arrays.update({f"hop.{i}.{k}": getattr(hop.matrix, k) for k in ("data", "indices", "indptr")})
+    last = max(population.offset for population in job.populations)
+    spec = {
+        "arithmetic": job.arithmetic,
+        "inputs": len(job.inputs),
+        "populations": [
+            {
+                "neurons": population.values["bias_u" if job.arithmetic == "fixed" else "bias"].shape[1],
+                "offset": population.offset,
+                "record": record[population.name],
+                "sends_membrane": population.sends_membrane,
+            }
+            for population in job.populations
+        ],
+        "hops": [
+            {
+                "source": index[hop.source],
+                "target": index[hop.target],
+                "shape": list(hop.matrix.shape),
+                "axonal_delay": hop.delay,
+                "exponent": hop.exponent,
+                "sign": hop.sign,
+            }
+            for hop in job.hops
+        ],
+        "steps": steps,
+        "samples": samples,
+        "period": period,
+        "total_steps": (samples - 1) * period + last + steps,
+    }
+    arrays["spec"] = np.array(json.dumps(spec))
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes a keyword for allow_pickle

@@ -1,0 +1,229 @@
+"""A lowered network in the integers of a Loihi core, as one ONNX model, layer by layer.
+
+Inputs and outputs are named as in the float form; spikes are float32, u and v int64. Synapses are
+float32 products, exact because every partial sum stays below 2^24; states are int64. Equations:
+`targets.loihi.program`. onnxruntime's int64 `Div` truncates toward zero, as the core does; its
+BitShift knows no signed integers and its integer Conv no int64, hence Mul and float products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from onnx import ModelProto
+
+from targets.errors import DataError, GraphError
+from targets.graph.kinds import SPIKING
+from targets.graph.order import topological
+from targets.loihi.program import FixedHop, FixedPopulation, Integers, Program
+from targets.onnx.float_form import added, nonzero
+from targets.onnx.metadata import metadata
+from targets.onnx.scan import FLOAT, INT64, DelayLine, ScanBuilder
+from targets.onnx.stateless import window
+
+# float32 holds every integer up to this one.
+EXACT = 2**24
+_UNITY = 4096
+# A current lies in (-2^23, 2^23] (Lava's bounds), a membrane in [-(2^23 - 1), 2^23 - 1].
+_LIMIT = 2**23
+
+
+def fixed_model(program: Program, record: Collection[str] = (), states: bool = False) -> ModelProto:
+    """The fixed-point form of `program`.
+
+    Raises:
+        GraphError: a hop whose sums could leave float32's exact integers, a negative exponent, or
+            a cycle without delay.
+        DataError: a recorded node that the lowered network does not hold.
+    """
+    for hop in program.hops:
+        _check_hop(hop)
+    form = _FixedForm(program)
+    form.step()
+    shapes = {**program.inputs, **{p.name: p.shape for p in program.populations}}
+    for output, source in program.outputs.items():
+        form.emit(output, source, program.graph.shapes[output])
+    for name in record:
+        if name not in shapes and name not in program.outputs:
+            allowed = ", ".join(shapes)
+            raise DataError(f"record: {name!r} is folded into synapses in fixed point, allowed {allowed}")
+        form.emit(f"{name}/spikes", program.outputs.get(name, name), program.graph.shapes[name])
+    form.count()
+    if states:
+        form.emit_states()
+    return form.body.model("network", metadata(program.graph, "fixed"))
+
+
+def input_limit(program: Program) -> int:
+    """The largest |value| of an input event for which every sum stays exact in float32."""
+    rows = [_largest_row(hop) for hop in program.hops if hop.source in program.inputs]
+    return (EXACT - 1) // max([1, *rows])
+
+
+def _largest_row(hop: FixedHop) -> int:
+    return int(abs(hop.matrix.astype(np.int64)).sum(axis=1).max()) if hop.matrix.nnz else 0
+
+
+def _check_hop(hop: FixedHop) -> None:
+    found = _largest_row(hop)
+    if found >= EXACT:
+        raise GraphError(
+            f"hop {hop.source!r} -> {hop.target!r}: the absolute weights of one neuron sum to {found}, "
+            f"allowed < {EXACT} (float32's exact integers); use fewer synapses or smaller weights"
+        )
+    if hop.exponent < 0:
+        raise GraphError(
+            f"hop {hop.source!r} -> {hop.target!r}: weight exponent {hop.exponent}, allowed >= 0"
+        )
+
+
+class _FixedForm:
+    """Builds one step; every value has shape [B, neurons]."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.body = ScanBuilder()
+        self.sizes = {n: int(np.prod(s)) for n, s in program.inputs.items()}
+        self.sizes.update({p.name: int(np.prod(p.shape)) for p in program.populations})
+        self.spikes: dict[str, str] = {}
+        self.states: dict[str, dict[str, str]] = {}
+        self._clock: str | None = None
+        depths = {
+            source: max(hop.delay for hop in program.hops if hop.source == source)
+            for source in {hop.source: None for hop in program.hops}
+        }
+        self._lines = {
+            name: DelayLine(self.body, name, depth, (self.sizes[name],))
+            for name, depth in depths.items()
+            if depth
+        }
+
+    def step(self) -> None:
+        """Everything that happens in one time step."""
+        for name, shape in self.program.inputs.items():
+            now = self.body.input(name, shape)
+            self.spikes[name] = self._reshaped(now, f"{name}/flat", (self.sizes[name],))
+        populations = {p.name: p for p in self.program.populations}
+        direct = [(h.source, h.target) for h in self.program.hops if h.delay == 0 and h.source in populations]
+        order = topological(populations, direct)
+        if order is None:
+            raise GraphError("a cycle holds no Delay; add a nir.Delay of one step or more to an edge of it")
+        for name in order:
+            self._population(populations[name])
+        for name, line in self._lines.items():
+            line.push(self.spikes[name])
+        if self._clock is not None:
+            one = self.body.constant("step/one", np.array(1, np.int64))
+            self.body.keep("step", self.body.op("Add", [self._clock, one], "step/next"))
+
+    def emit(self, output: str, source: str, shape: tuple[int, ...]) -> None:
+        """The spikes of `source` as model output [T, B, *shape]."""
+        self.body.emit(output, self._reshaped(self.spikes[source], f"{output}/shaped", shape), shape, FLOAT)
+
+    def emit_states(self) -> None:
+        """u and v of every population as model outputs."""
+        for population in self.program.populations:
+            for state, value in self.states[population.name].items():
+                name = f"{population.name}/{state}"
+                shaped = self._reshaped(value, f"{name}/shaped", population.shape)
+                self.body.emit(name, shaped, population.shape, INT64)
+
+    def count(self) -> None:
+        """Events of every neuron of the Input and of the spiking populations."""
+        graph = self.program.graph
+        spiking = [p for p in self.program.populations if isinstance(graph.nodes[p.name], SPIKING)]
+        shapes = {**self.program.inputs, **{p.name: p.shape for p in spiking}}
+        for name, shape in shapes.items():
+            value = self._reshaped(self.spikes[name], f"{name}/counted", shape)
+            events = nonzero(self.body, name, value) if name in self.program.inputs else value
+            self.body.count(f"{name}/count", events, shape)
+
+    def _population(self, population: FixedPopulation) -> None:
+        name, body = population.name, self.body
+        before = body.state(f"{name}/v", (self.sizes[name],), INT64)
+        u = self._current(population, before)
+        v = self._decayed(f"{name}/v", before, _UNITY - population.dv) if population.dv else before
+        v = body.op("Add", [v, u], f"{name}/charged")
+        if population.bias_v.any():
+            v = body.op("Add", [v, self._bias(f"{name}/bias_v", population.bias_v)], f"{name}/biased")
+        low, high = self._integer(f"{name}/low", 1 - _LIMIT), self._integer(f"{name}/high", _LIMIT - 1)
+        full = body.op("Clip", [v, low, high], f"{name}/clipped")
+        threshold = self._integer(f"{name}/threshold", population.vth << 6)
+        fired = body.op("Greater", [full, threshold], f"{name}/fired")
+        zero = self._integer(f"{name}/reset", 0)
+        after = body.op("Where", [fired, zero, full], f"{name}/v/next")
+        self.spikes[name] = body.op("Cast", [fired], name, to=FLOAT)
+        body.keep(f"{name}/v", after)
+        self.states[name]["v"] = after
+
+    def _current(self, population: FixedPopulation, v: str) -> str:
+        """u of this step: decayed, (sum + bias) << 6 added, wrapped at 24 bits."""
+        name, body = population.name, self.body
+        hops = [(i, hop) for i, hop in enumerate(self.program.hops) if hop.target == name]
+        terms = [self._synapses(hop, f"{name}/hop/{i}") for i, hop in hops]
+        if not terms:
+            terms.append(body.op("Sub", [v, v], f"{name}/nothing"))
+        if population.bias_u.any():
+            terms.append(self._bias(f"{name}/bias_u", population.bias_u))
+        shift = self._integer(f"{name}/alignment", 1 << 6)
+        u = body.op("Mul", [added(body, name, terms), shift], f"{name}/drive")
+        factor = _UNITY - (population.du + 1)
+        if factor:
+            before = body.state(f"{name}/u", (self.sizes[name],), INT64)
+            u = body.op("Add", [self._decayed(f"{name}/u", before, factor), u], f"{name}/u/sum")
+        u = self._wrapped(f"{name}/u", u)
+        if factor:
+            body.keep(f"{name}/u", u)
+        self.states[name] = {"u": u}
+        return u
+
+    def _decayed(self, name: str, value: str, factor: int) -> str:
+        """trunc(value * factor / 4096)."""
+        scaled = self.body.op("Mul", [value, self._integer(f"{name}/factor", factor)], f"{name}/scaled")
+        return self.body.op("Div", [scaled, self._integer(f"{name}/unity", _UNITY)], f"{name}/kept")
+
+    def _wrapped(self, name: str, value: str) -> str:
+        """2^23 - ((2^23 - value) mod 2^24): in (-2^23, 2^23]; ONNX's Mod has the divisor's sign."""
+        limit = self._integer(f"{name}/limit", _LIMIT)
+        period = self._integer(f"{name}/period", 2 * _LIMIT)
+        below = self.body.op("Sub", [limit, value], f"{name}/below")
+        inside = self.body.op("Mod", [below, period], f"{name}/inside")
+        return self.body.op("Sub", [limit, inside], f"{name}/wrapped")
+
+    def _synapses(self, hop: FixedHop, name: str) -> str:
+        """(W @ s) << exponent in int64."""
+        spikes = self._lines[hop.source].read(hop.delay) if hop.delay else self.spikes[hop.source]
+        if hop.convolution is not None and hop.kernel is not None:
+            node = self.program.graph.nodes[hop.convolution]
+            shape = self.program.graph.input_shape(hop.convolution)
+            kernel = self.body.constant(f"{name}/kernel", hop.kernel.astype(np.float32))
+            image = self._reshaped(spikes, f"{name}/image", shape)
+            summed = self.body.op("Conv", [image, kernel], f"{name}/conv", **window(node))
+            summed = self._reshaped(summed, f"{name}/sum", (self.sizes[hop.target],))
+        else:
+            matrix = self.body.constant(f"{name}/matrix", hop.matrix.toarray().T.astype(np.float32))
+            summed = self.body.op("MatMul", [spikes, matrix], f"{name}/sum")
+        exact = self.body.op("Cast", [summed], f"{name}/exact", to=INT64)
+        if not hop.exponent:
+            return exact
+        factor = self._integer(f"{name}/factor", 1 << hop.exponent)
+        return self.body.op("Mul", [exact, factor], f"{name}/shifted")
+
+    def _bias(self, name: str, table: Integers) -> str:
+        """Row min(step, K - 1) of a bias table [K, neurons]."""
+        if table.shape[0] == 1:
+            return self.body.constant(name, table.astype(np.int64))
+        if self._clock is None:
+            self._clock = self.body.state("step", None, INT64)
+        last = self._integer(f"{name}/last", table.shape[0] - 1)
+        row = self.body.op("Min", [self._clock, last], f"{name}/row")
+        rows = self.body.constant(f"{name}/rows", table.astype(np.int64))
+        return self.body.op("Gather", [rows, row], name, axis=0)
+
+    def _integer(self, name: str, value: int) -> str:
+        return self.body.constant(name, np.array(value, np.int64))
+
+    def _reshaped(self, value: str, name: str, shape: tuple[int, ...]) -> str:
+        target = self.body.constant(f"{name}/shape", np.array([0, *shape], np.int64))
+        return self.body.op("Reshape", [value, target], name)

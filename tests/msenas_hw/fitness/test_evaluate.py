@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import f_oneway
+
+from msenas_hw.fitness import Fitness, fitness, variance_report
+from msenas_hw.space import CellGene, Genome, NodeGene, SpaceConfig, Task, sample
+from targets.errors import DataError
+
+TASK = Task((1, 6, 6), 4, 6)
+SPACE = SpaceConfig(cells=(1, 3), widths=(4, 8))
+X = (np.random.default_rng(0).random((6, 24, 1, 6, 6)) < 0.3).astype(np.float32)
+NODE = NodeGene("lif", 2.0, None, 1.0, 3)
+GENOME = Genome(
+    (CellGene("feed_forward_excitation", 8, False, (NODE, NODE)),), frozenset({(-1, 0), (0, 1)})
+)
+
+
+def brute_force(spikes: np.ndarray) -> float:
+    steps, samples = spikes.shape[:2]
+    flat = spikes.reshape(steps, samples, -1).astype(np.float64)
+    pairs = np.abs(flat[:, :, None, :] - flat[:, None, :, :])
+    return float(pairs.sum(axis=(1, 2, 3)).mean() / (samples**2 * flat.shape[2]))
+
+
+def test_fitness_is_the_pairwise_distance_of_every_population_over_draws() -> None:
+    found = fitness(GENOME, TASK, X, draws=3)
+    assert found.alive
+    assert len(found.per_draw) == len(found.graphs) == len(found.runs) == 3
+    for score, graph, run in zip(found.per_draw, found.graphs, found.runs, strict=True):
+        expected = np.mean([brute_force(run.spikes[name]) for name in graph.populations])
+        assert score == pytest.approx(float(expected))
+        assert (run.steps, run.samples) == (6, 24)
+    assert found.mean == pytest.approx(np.mean(found.per_draw))
+    assert len(set(found.per_draw)) == 3
+    assert found.graph is found.graphs[0]
+
+
+def test_fitness_is_repeatable() -> None:
+    first, second = fitness(GENOME, TASK, X), fitness(GENOME, TASK, X)
+    assert first.per_draw == second.per_draw
+
+
+def test_identical_samples_give_no_fitness() -> None:
+    same = np.repeat(X[:, :1], 8, axis=1)
+    assert fitness(GENOME, TASK, same).per_draw == (0.0, 0.0)
+
+
+def test_dead_candidate_says_why() -> None:
+    found = fitness(GENOME, TASK, np.zeros_like(X))
+    assert not found.alive
+    assert np.isnan(found.mean)
+    assert found.per_draw == ()
+    assert "draw 0, node 'cell1.A'" in found.reason
+
+
+@pytest.mark.parametrize("bad", [X[:5], X[:, :1], X[:, :, :, :5], X[..., 0]])
+def test_samples_must_match_the_task(bad: np.ndarray) -> None:
+    with pytest.raises(DataError, match="samples have shape"):
+        fitness(GENOME, TASK, bad)
+
+
+def scored(*rows: tuple[float, ...]) -> list[Fitness]:
+    return [Fitness(float(np.mean(row)), row, True, "", (), ()) for row in rows]
+
+
+def test_variance_report_agrees_with_the_f_statistic() -> None:
+    rng = np.random.default_rng(1)
+    table = rng.normal(0.1, 0.02, (40, 1)) + rng.normal(0, 0.01, (40, 3))
+    found = variance_report(scored(*(tuple(map(float, row)) for row in table)))
+    f = f_oneway(*table).statistic
+    assert found.single == pytest.approx((f - 1) / (f + 2))
+    assert found.mean == pytest.approx(1 - 1 / f)
+    assert found.between_draws == pytest.approx(table.var(axis=1, ddof=1).mean())
+    assert found.between_networks == pytest.approx(0.02**2, rel=0.5)
+    assert (found.networks, found.draws) == (40, 3)
+
+
+def test_variance_report_needs_two_live_networks_with_two_draws() -> None:
+    dead = Fitness(float("nan"), (0.1,), False, "draw 1, node 'readout': silent", (), ())
+    with pytest.raises(DataError, match="1 live networks"):
+        variance_report([*scored((0.1, 0.2)), dead])
+    with pytest.raises(DataError, match="live networks"):
+        variance_report(scored((0.1,), (0.2,)))
+
+
+def test_most_random_networks_live_and_draws_agree_better_than_networks() -> None:
+    rng = np.random.default_rng(0)
+    found = [fitness(sample(rng, SPACE, TASK), TASK, X) for _ in range(16)]
+    assert sum(result.alive for result in found) >= 12
+    assert variance_report(found).single > 0.5

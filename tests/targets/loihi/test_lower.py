@@ -1,0 +1,104 @@
+"""Lowering: fields in range, errors bounded, refusals complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import targets
+from targets import ConfigError, GraphError, SpikingGraph, UnsupportedNodeError
+from targets.graph.hops import fold_graph
+from targets.loihi import limits, storage
+from targets.loihi.lower import lower
+from targets.loihi.rounding import round_membrane_bias, round_weights, sign_mode
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_every_field_fits(recurrent_graph: Callable[..., SpikingGraph], bits: int) -> None:
+    program = lower(recurrent_graph(3), bits)
+    for population in program.populations:
+        assert 0 <= population.dv <= limits.DECAY_MAX
+        assert 0 <= population.du <= limits.DECAY_MAX
+        assert 0 < population.vth <= limits.THRESHOLD_MAX
+    for hop in program.hops:
+        assert abs(hop.matrix.data).max() <= 255
+        assert 0 <= hop.exponent <= limits.WEIGHT_EXPONENT_MAX
+        step = 2 ** (8 - bits) * (2 if hop.sign == "mixed" else 1)
+        assert (hop.matrix.data % step == 0).all()
+
+
+def test_weights_round_to_the_nearest_that_the_core_holds(recurrent_graph: Callable[..., SpikingGraph]) -> None:
+    """Integer matrices, scaled back, against the float matrices: half a step at most."""
+    graph = recurrent_graph(5, ("lif", "if", "lif"))
+    program = lower(graph)
+    scale = {p.name: p.vth for p in program.populations}
+    for fixed, hop in zip(program.hops, fold_graph(graph).hops, strict=True):
+        assert (fixed.source, fixed.target) == (hop.source, hop.target)
+        gain = 1.0
+        step = 2 ** (fixed.exponent + (fixed.sign == "mixed"))
+        difference = fixed.matrix.toarray() * 2**fixed.exponent - hop.matrix.toarray() * gain * scale[hop.target]
+        # The threshold itself is rounded, which moves the scale by at most half a unit.
+        assert np.abs(difference).max() <= 0.5 * step + 0.5 * np.abs(hop.matrix.data).max()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20), st.integers(2, 8))
+def test_rounding_contract(values: list[float], bits: int) -> None:
+    array = np.array(values)
+    sign = sign_mode(array)
+    stored, exponent = round_weights(array, sign, bits)
+    step = 2 ** (8 - bits) * (2 if sign == "mixed" else 1) * 2**exponent
+    assert np.abs((stored << exponent) - array).max() <= step / 2 + 1e-9
+    assert np.abs(stored).max() <= 255
+    bias = round_membrane_bias(array)
+    assert np.abs(bias - array).max() <= max(1.0, np.abs(array).max() / limits.BIAS_MANTISSA_MAX)
+
+
+def test_a_program_survives_its_file(recurrent_graph: Callable[..., SpikingGraph], tmp_path: Path) -> None:
+    program = lower(recurrent_graph(1))
+    storage.save(program, tmp_path / "p.npz")
+    again = storage.load(tmp_path / "p.npz")
+    assert again.drain == program.drain
+    assert again.table == program.table
+    for a, b in zip(program.hops, again.hops, strict=True):
+        assert (a.matrix != b.matrix).nnz == 0
+        assert (a.source, a.target, a.exponent, a.delay, a.axonal_delay) == (
+            b.source, b.target, b.exponent, b.delay, b.axonal_delay,
+        )  # fmt: skip
+    (tmp_path / "bad.npz").write_bytes((tmp_path / "p.npz").read_bytes()[:500])
+    with pytest.raises(GraphError, match=r"bad\.npz"):
+        storage.load(tmp_path / "bad.npz")
+
+
+def test_refusals_come_all_at_once() -> None:
+    one = np.ones(2)
+    nodes = {
+        "input": nir.Input({"input": np.array([2])}),
+        "w": nir.Linear(np.eye(2)),
+        "mixed": nir.LIF(np.array([2e-3, 4e-3]), one, one * 0, one),
+        "v": nir.Linear(np.eye(2)),
+        "raised": nir.IF(one * 1e3, one, one * 0.1),
+        "u": nir.Linear(np.eye(2)),
+        "read": nir.LI(one * 2e-3, one, one * 0),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    names = list(nodes)
+    graph = SpikingGraph.build(nodes, list(zip(names, names[1:], strict=False)), {"dt": 1e-3})
+    with pytest.raises(UnsupportedNodeError) as caught:
+        targets.compile(graph, "loihi")
+    text = str(caught.value)
+    for reason in ("'mixed': decay takes 2 values", "'raised': v_reset is not 0", "'read': LI does not fire"):
+        assert reason in text
+
+
+def test_weight_bits_are_checked(recurrent_graph: Callable[..., SpikingGraph]) -> None:
+    with pytest.raises(ConfigError, match="weight_bits: found 9"):
+        lower(recurrent_graph(), 9)
+    with pytest.raises(ConfigError, match="allowed 2 to 8 where weights have both signs"):
+        lower(recurrent_graph(), 1)

@@ -1,0 +1,144 @@
+"""The ONNX target's verbs: refusals, bad input, saving, providers."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import targets
+from targets.errors import ConfigError, DataError, TargetUnavailableError, UnsupportedNodeError
+from targets.graph.graph import SpikingGraph
+from targets.onnx.target import OnnxOptions, OnnxTarget
+
+
+def small_graph(profile: dict[str, Any] | None = None) -> SpikingGraph:
+    ones = np.ones(3)
+    nodes = {
+        "in": nir.Input({"input": np.array([2])}),
+        "fc": nir.Linear(np.arange(6).reshape(3, 2) / 4),
+        "lif": nir.LIF(tau=ones * 4e-3, r=ones * 4, v_leak=ones * 0, v_threshold=ones, v_reset=ones * 0),
+        "out": nir.Output({"output": np.array([3])}),
+    }
+    edges = [("in", "fc"), ("fc", "lif"), ("lif", "out")]
+    return SpikingGraph.build(nodes, edges, {"dt": 1e-3} if profile is None else profile)
+
+
+def test_entry_point_finds_the_target() -> None:
+    executable = targets.compile(small_graph(), "onnx")
+    run = executable.run(np.ones((4, 2, 2)))
+    assert run.ran_on == f"onnxruntime {onnxruntime.__version__} CPU"
+    assert run.seconds > 0
+    assert run.output.sum(0).tolist() == [[0, 4, 4]] * 2
+    assert run.classes().tolist() == [1, 1]
+    assert OnnxTarget().unavailable() is None
+
+
+def test_every_refusal_at_once() -> None:
+    graph = small_graph({"reset": "subtract", "comparison": ">="})
+    reasons = [str(refusal) for refusal in OnnxTarget().check(graph)]
+    assert [any(word in reason for reason in reasons) for word in ("reset", "comparison", "dt")] == [True] * 3
+    with pytest.raises(UnsupportedNodeError, match=r"(?s)reset.*comparison.*dt"):
+        targets.compile(graph, "onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"arithmetic": "float16"}, "arithmetic is 'float16', allowed float32, fixed"),
+        ({"provider": "tpu"}, "provider is 'tpu', allowed cpu, cuda"),
+        ({"threads": 0}, "threads is 0"),
+        ({"speed": 1}, "speed"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        targets.compile(small_graph(), "onnx", **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.ones((4, 2, 3)), r"found shape \(4, 2, 3\), allowed \(T >= 1, B >= 1, 2\)"),
+        (np.ones((0, 2, 2)), r"found shape \(0, 2, 2\)"),
+        (np.ones((4, 0, 2)), r"found shape \(4, 0, 2\)"),
+        (np.ones(2), r"found shape \(2,\)"),
+        (np.full((4, 1, 2), "a"), "found dtype <U1"),
+        (np.full((4, 1, 2), np.nan), "NaN"),
+        (np.full((4, 1, 2), np.inf), "infinite"),
+    ],
+)
+@pytest.mark.parametrize("arithmetic", OnnxTarget.arithmetics)
+def test_wrong_input(x: np.ndarray, words: str, arithmetic: str) -> None:
+    executable = targets.compile(small_graph(), "onnx", arithmetic=arithmetic)
+    with pytest.raises(DataError, match=words):
+        executable.run(x)
+
+
+def test_unknown_record_names_the_nodes() -> None:
+    with pytest.raises(DataError, match=r"'lifo' does not exist, allowed in, fc, lif, out"):
+        targets.compile(small_graph(), "onnx").run(np.ones((1, 1, 2)), ["lifo"])
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA"
+)
+def test_a_missing_provider_is_an_error_and_says_why() -> None:
+    with pytest.raises(TargetUnavailableError, match=r"no CUDAExecutionProvider.*onnxruntime-gpu"):
+        targets.compile(small_graph(), "onnx", provider="cuda")
+
+
+def test_a_silent_fallback_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU build lists CUDA also where its libraries do not load, and then runs on the CPU."""
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    with pytest.raises(
+        TargetUnavailableError, match=r"asked for CUDA.*would run on CPUExecutionProvider: \S+"
+    ):
+        targets.compile(small_graph(), "onnx", provider="cuda")
+
+
+@pytest.mark.parametrize("arithmetic", OnnxTarget.arithmetics)
+def test_a_saved_model_runs_anywhere(tmp_path: Path, arithmetic: str) -> None:
+    executable = OnnxTarget().compile(small_graph(), OnnxOptions(arithmetic=arithmetic))
+    path = tmp_path / "model.onnx"
+    executable.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    onnx.checker.check_model(path, full_check=True)
+    x = (np.random.default_rng(0).random((9, 3, 2)) < 0.5).astype(np.float32)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    run = executable.run(x)
+    assert run.output.any()
+    found = dict(zip(["out", "lif/count"], session.run(["out", "lif/count"], {"in": x}), strict=True))
+    assert np.array_equal(found["out"], run.output)
+    assert np.array_equal(found["lif/count"], run.spike_counts["lif"])
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        OnnxTarget().compile(small_graph(), OnnxOptions()).save(path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_the_float_form_needs_no_torch() -> None:
+    code = "import sys, targets.onnx.target; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
