@@ -23,8 +23,8 @@ from targets.run import Executable, Run
 from targets.target import Refusal, Target, compile, find, names
 
 if TYPE_CHECKING:
-    from targets.reference.from_torch import from_torch
     from targets.agreement import Agreement, verify
+    from targets.reference.from_torch import from_torch
 
 # These import torch, which takes seconds; graphs and files do without it.
 _LATE = {

@@ -122,9 +122,7 @@ def verify(
             the graph, or is not there.
     """
     arithmetics = {name: find(name).arithmetics for name in dict.fromkeys(targets)}
-    shared = {
-        a for one, other in combinations(arithmetics.values(), 2) for a in one if a in other
-    }
+    shared = {a for one, other in combinations(arithmetics.values(), 2) for a in one if a in other}
     record = tuple(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING))
     program = lower(graph) if FIXED in shared else None
     runs: dict[str, dict[str, Run]] = {}
@@ -142,7 +140,11 @@ def verify(
         for arithmetic, found in runs.items()
         for a, b in combinations(found, 2)
     )
-    ran_on = {f"{name} {arithmetic}": run.ran_on for arithmetic, found in runs.items() for name, run in found.items()}
+    ran_on = {
+        f"{name} {arithmetic}": run.ran_on
+        for arithmetic, found in runs.items()
+        for name, run in found.items()
+    }
     return Agreement(pairs, _quantisation(graph, x, runs, record, labels), ran_on)
 
 

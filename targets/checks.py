@@ -22,7 +22,9 @@ def check_graph(graph: SpikingGraph) -> list[Refusal]:
         Refusal("profile", f"{key}={found!r}, allowed {allowed!r}")
         for key, (found, allowed) in graph.profile.differences(HOUSE).items()
     ]
-    if graph.profile.dt is None and any(isinstance(n, (*POPULATION, nir.Delay)) for n in graph.nodes.values()):
+    if graph.profile.dt is None and any(
+        isinstance(n, (*POPULATION, nir.Delay)) for n in graph.nodes.values()
+    ):
         refusals.append(Refusal("profile", "dt is missing", 'give profile={"dt": 1e-4} or --profile dt=1e-4'))
         return refusals
     for name, node in graph.nodes.items():

@@ -74,7 +74,7 @@ def _fold_population(
 
 def synapses_into(graph: SpikingGraph, population: str) -> list[str]:
     """The nodes directly before `population`, looking through Delay nodes."""
-    found = []
+    found: list[str] = []
     for name in graph.predecessors[population]:
         through = isinstance(graph.nodes[name], nir.Delay)
         found.extend(graph.predecessors[name] if through else [name])
@@ -89,7 +89,7 @@ def _check_outputs(network: ReferenceNetwork, folded: SpikingGraph, x: NDArray[n
         moved = float((before[name].numpy() != after[name]).mean())
         if moved > _SHARE_MOVED:
             raise GraphError(
-                f"population {name!r}: folding moved a share {moved:.2g} of its spikes, allowed {_SHARE_MOVED}"
+                f"population {name!r}: folding moved {moved:.2g} of its spikes, allowed {_SHARE_MOVED}"
             )
 
 

@@ -160,9 +160,7 @@ def _step(
     graph = network.graph
     values = network({graph.inputs[0]: x}).outputs
     scores = values[graph.outputs[0]].mean(0).flatten(1)
-    loss = functional.cross_entropy(
-        config.score_scale * scores, y, label_smoothing=config.label_smoothing
-    )
+    loss = functional.cross_entropy(config.score_scale * scores, y, label_smoothing=config.label_smoothing)
     if penalty > 0:
         loss = loss + penalty * _mean_rate(graph, values)
     optimiser.zero_grad(set_to_none=True)
@@ -185,4 +183,3 @@ def _adapted(penalty: float, excess: float, config: TrainingConfig) -> float:
     if excess > _BUDGET_AIM:
         return max(2.0 * penalty, config.spike_penalty_start)
     return max(config.spike_penalty, penalty / 2.0 if penalty > config.spike_penalty_start / 8 else 0.0)
-

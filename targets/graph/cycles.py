@@ -32,7 +32,9 @@ def delay_cycles(
         nodes[name] = nir.Delay(np.full(graph.shapes[source], dt))
         at = edges.index((source, target))
         edges[at : at + 1] = [(source, name), (name, target)]
-        said.append(f"the cycle closed by {source!r} -> {target!r} has no Delay; one step was put on that edge")
+        said.append(
+            f"the cycle closed by {source!r} -> {target!r} has no Delay; one step was put on that edge"
+        )
     return nodes, edges, said
 
 

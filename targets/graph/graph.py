@@ -14,7 +14,7 @@ from targets.errors import GraphError
 from targets.graph.kinds import KNOWN, POPULATION, kind
 from targets.graph.order import components
 from targets.graph.profile import HOUSE, Profile
-from targets.graph.shapes import Shape, own_shape, output_shape
+from targets.graph.shapes import Shape, output_shape, own_shape
 
 Edge = tuple[str, str]
 
@@ -111,7 +111,9 @@ class SpikingGraph:
                     pending.remove(name)
                     stuck = False
             if stuck:
-                raise GraphError(f"node {pending[0]!r}: no Input or population reaches it, so it has no shape")
+                raise GraphError(
+                    f"node {pending[0]!r}: no Input or population reaches it, so it has no shape"
+                )
         for source, target in self.edges:
             result = output_shape(target, self.nodes[target], known[source])
             if result != known[target]:
@@ -139,7 +141,9 @@ class SpikingGraph:
         """Whole steps of a Delay node; GraphError where delay / dt is no whole number."""
         delay = np.unique(np.asarray(self.nodes[name].delay, dtype=np.float64))
         if delay.size != 1:
-            raise GraphError(f"node {name!r} (Delay): found {delay.size} different delays, allowed one a node")
+            raise GraphError(
+                f"node {name!r} (Delay): found {delay.size} different delays, allowed one a node"
+            )
         steps = float(delay[0]) / self.require_dt("a Delay")
         if abs(steps - round(steps)) > 1e-6 * max(1.0, abs(steps)) or round(steps) < 0:
             raise GraphError(
@@ -184,7 +188,7 @@ def _check_values(name: str, node: nir.NIRNode) -> None:
         if not finite.all():
             bad = int(np.size(array) - finite.sum())
             raise GraphError(
-                f"node {name!r} ({kind(node)}): {field} holds {bad} NaN or infinite values of {np.size(array)}"
+                f"node {name!r} ({kind(node)}): {field} holds {bad} NaN or infinite of {array.size} values"
             )
         if field in _POSITIVE and (array <= 0).any():
             raise GraphError(f"node {name!r} ({kind(node)}): {field} is {array.min()}, allowed > 0")

@@ -13,7 +13,7 @@ Edges = Sequence[tuple[str, str]]
 def topological(names: Iterable[str], edges: Edges) -> list[str] | None:
     """Names so that every edge points forward, ties in the given order; None where a cycle exists."""
     names = list(names)
-    waiting = {name: 0 for name in names}
+    waiting = dict.fromkeys(names, 0)
     after: dict[str, list[str]] = {name: [] for name in names}
     for source, target in edges:
         waiting[target] += 1

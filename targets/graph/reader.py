@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str], profile: Profile | Mapping[str, Any] | No
         profile: values that override what the file says, e.g. `{"dt": 1e-4}`.
 
     Raises:
-        GraphError: not a NIR file, truncated, an unknown node kind, or a malformed graph; names node and field.
+        GraphError: not a NIR file, truncated, an unknown node kind, or a malformed graph.
     """
     path = Path(path)
     try:
@@ -74,9 +74,7 @@ def load(path: str | os.PathLike[str], profile: Profile | Mapping[str, Any] | No
     return graph
 
 
-def _read(
-    file: h5py.File, path: Path
-) -> tuple[dict[str, nir.NIRNode], list[Edge], str, Mapping[str, Any]]:
+def _read(file: h5py.File, path: Path) -> tuple[dict[str, nir.NIRNode], list[Edge], str, Mapping[str, Any]]:
     root = file.get("node")
     if not isinstance(root, h5py.Group) or "nodes" not in root or "edges" not in root:
         raise GraphError(f"{path}: no NIR graph inside (needs /node/nodes and /node/edges); is it truncated?")
@@ -106,7 +104,9 @@ def _read_node(name: str, group: Any) -> nir.NIRNode:
         allowed = ", ".join(sorted(_KINDS))
         raise GraphError(f"node {name!r}: kind {found!r} is not known, allowed {allowed}")
     values = {field: _field(name, cls, group, field) for field in _FIELDS[cls]}
-    metadata = {key: _plain(item[()]) for key, item in group["metadata"].items()} if "metadata" in group else {}
+    metadata = (
+        {key: _plain(item[()]) for key, item in group["metadata"].items()} if "metadata" in group else {}
+    )
     try:
         return _construct(cls, values, metadata)
     except Exception as error:  # nir's constructors raise whatever their arithmetic meets

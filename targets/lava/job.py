@@ -176,47 +176,56 @@ def write_job(job: Job, path: Path, inputs: dict[str, Array], record: dict[str, 
         record: which of "s", "u", "v" to keep of each population.
     """
     steps, samples, _ = next(iter(inputs.values())).shape
-    period = steps + job.drain
-    index = {name: i for i, name in enumerate((*job.inputs, *(p.name for p in job.populations)))}
-    kind = np.int32 if job.arithmetic == "fixed" else np.float64
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Array] = {"spec": np.array(json.dumps(_spec(job, steps, samples, record)))}
     for i, name in enumerate(job.inputs):
-        x = inputs[name]
-        train = np.zeros((x.shape[2], samples, period), dtype=kind)
-        train[:, :, :steps] = x.transpose(2, 1, 0)
-        arrays[f"input.{i}"] = train.reshape(x.shape[2], -1)
+        arrays[f"input.{i}"] = _train(inputs[name], job)
     for i, population in enumerate(job.populations):
         arrays.update({f"population.{i}.{name}": value for name, value in population.values.items()})
     for i, hop in enumerate(job.hops):
         arrays.update({f"hop.{i}.{k}": getattr(hop.matrix, k) for k in ("data", "indices", "indptr")})
-    last = max(population.offset for population in job.populations)
-    spec = {
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes a keyword for allow_pickle
+
+
+def _train(x: Array, job: Job) -> Array:
+    """All samples back to back, silent while the last windows of a sample close."""
+    steps, samples, neurons = x.shape
+    train = np.zeros(
+        (neurons, samples, steps + job.drain), np.int32 if job.arithmetic == "fixed" else np.float64
+    )
+    train[:, :, :steps] = x.transpose(2, 1, 0)
+    return train.reshape(neurons, -1)
+
+
+def _spec(job: Job, steps: int, samples: int, record: dict[str, list[str]]) -> dict[str, Any]:
+    index = {name: i for i, name in enumerate((*job.inputs, *(p.name for p in job.populations)))}
+    period, last = steps + job.drain, max(population.offset for population in job.populations)
+    populations = [
+        {
+            "neurons": p.values["bias_u" if job.arithmetic == "fixed" else "bias"].shape[1],
+            "offset": p.offset,
+            "record": record[p.name],
+            "sends_membrane": p.sends_membrane,
+        }
+        for p in job.populations
+    ]
+    hops = [
+        {
+            "source": index[hop.source],
+            "target": index[hop.target],
+            "shape": list(hop.matrix.shape),
+            "axonal_delay": hop.delay,
+            "exponent": hop.exponent,
+            "sign": hop.sign,
+        }
+        for hop in job.hops
+    ]
+    return {
         "arithmetic": job.arithmetic,
         "inputs": len(job.inputs),
-        "populations": [
-            {
-                "neurons": population.values["bias_u" if job.arithmetic == "fixed" else "bias"].shape[1],
-                "offset": population.offset,
-                "record": record[population.name],
-                "sends_membrane": population.sends_membrane,
-            }
-            for population in job.populations
-        ],
-        "hops": [
-            {
-                "source": index[hop.source],
-                "target": index[hop.target],
-                "shape": list(hop.matrix.shape),
-                "axonal_delay": hop.delay,
-                "exponent": hop.exponent,
-                "sign": hop.sign,
-            }
-            for hop in job.hops
-        ],
+        "populations": populations,
+        "hops": hops,
         "steps": steps,
         "samples": samples,
         "period": period,
         "total_steps": (samples - 1) * period + last + steps,
     }
-    arrays["spec"] = np.array(json.dumps(spec))
-    np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes a keyword for allow_pickle

@@ -22,6 +22,7 @@ from targets.lava.child import run_group
 from targets.lava.environment import HINT, WORKER, interpreter, probe
 from targets.lava.job import Job, fixed_job, float_job, write_job
 from targets.loihi.align import align
+from targets.loihi.lower import lower
 from targets.loihi.program import Program
 from targets.run import Run
 from targets.target import Refusal
@@ -75,12 +76,7 @@ class LavaTarget:
         """
         if options.arithmetic == "float64":
             return LavaExecutable(graph, float_job(graph), options.timeout_s)
-        program = options.program
-        if program is None:
-            from targets.loihi.lower import lower
-
-            program = lower(graph)
-        return LavaExecutable(graph, fixed_job(program), options.timeout_s)
+        return LavaExecutable(graph, fixed_job(options.program or lower(graph)), options.timeout_s)
 
     def unavailable(self) -> str | None:
         """Why Lava cannot run here, or None."""

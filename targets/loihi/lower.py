@@ -1,7 +1,7 @@
 """Lowering: a SpikingGraph to the integers of Loihi cores, by explicit passes.
 
-    normalise.py  units of the threshold      scale.py     units of the chip
-    rounding.py   integers in their fields    align.py     clock offsets and axonal delays
+normalise.py  units of the threshold      scale.py     units of the chip
+rounding.py   integers in their fields    align.py     clock offsets and axonal delays
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def lower(graph: SpikingGraph, weight_bits: int = 8) -> Program:
         population = _population(graph, name, units, scale, alignment.offsets[name])
         _prove_sums(population, [hops[i] for i in into])
         populations.append(population)
-        table.extend(_rows(population, units, scale, [(hops[i], m) for i, m in zip(into, units.hops, strict=True)]))
+        table.extend(
+            _rows(population, units, scale, [(hops[i], m) for i, m in zip(into, units.hops, strict=True)])
+        )
     return Program(
         graph=graph,
         populations=tuple(populations),
@@ -93,16 +95,16 @@ def _population(
     )
 
 
-def _hop(
-    graph: SpikingGraph, hop: Hop, matrix: csr_matrix, scale: float, bits: int, delay: int
-) -> FixedHop:
+def _hop(graph: SpikingGraph, hop: Hop, matrix: csr_matrix, scale: float, bits: int, delay: int) -> FixedHop:
     sign = sign_mode(matrix.data)
     convolution = _convolution(graph, hop)
     kernel: NDArray[np.int64] | None = None
     if convolution is not None:
         node = copy.copy(graph.nodes[convolution])
         rows = row_scale(dynamics(graph, hop.target))
-        kernel, exponent = round_weights(np.asarray(node.weight, dtype=np.float64) * rows[0] * scale, sign, bits)
+        kernel, exponent = round_weights(
+            np.asarray(node.weight, dtype=np.float64) * rows[0] * scale, sign, bits
+        )
         node.weight = kernel
         fixed = csr_matrix(fold(node, graph.shapes[hop.source])[0])
     else:

@@ -28,9 +28,10 @@ from targets.target import Refusal
 def row_scale(terms: Dynamics) -> NDArray[np.float64]:
     """Per neuron: what one unit of summed input adds to the state, in thresholds."""
     assert terms.threshold is not None
-    return np.asarray(terms.gain, dtype=np.float64).ravel() / np.asarray(
-        terms.threshold, dtype=np.float64
-    ).ravel()
+    return (
+        np.asarray(terms.gain, dtype=np.float64).ravel()
+        / np.asarray(terms.threshold, dtype=np.float64).ravel()
+    )
 
 
 def normalise(graph: SpikingGraph, name: str, folding: Folding) -> Normalised:
@@ -80,7 +81,8 @@ def refusals(graph: SpikingGraph) -> list[Refusal]:
         return [*found, Refusal(graph.inputs[0], str(error))]
     for hop, delay in zip(folding.hops, delays, strict=True):
         if delay > limits.AXONAL_DELAY_MAX:
-            reason = f"hop from {hop.source!r} needs {delay} steps of axonal delay, allowed {limits.AXONAL_DELAY_MAX}"
+            allowed = limits.AXONAL_DELAY_MAX
+            reason = f"hop from {hop.source!r} needs {delay} steps of axonal delay, allowed {allowed}"
             found.append(Refusal(hop.target, reason))
     return found
 
@@ -98,7 +100,7 @@ def _population_refusals(graph: SpikingGraph, name: str) -> list[Refusal]:
         if values is not None and np.unique(values).size > 1:
             reason = f"{field} takes {np.unique(values).size} values, allowed one in a hardware population"
             found.append(Refusal(name, reason, "split the population by time constant"))
-        if values is not None and not (0.0 <= values.min() and values.max() <= 1.0):
+        if values is not None and not (values.min() >= 0.0 and values.max() <= 1.0):
             found.append(Refusal(name, f"{field} is {values.min()}, allowed 0 to 1", "use a dt below tau"))
     if (terms.threshold <= 0).any():
         found.append(Refusal(name, f"threshold is {terms.threshold.min()}, allowed > 0"))

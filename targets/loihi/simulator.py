@@ -92,7 +92,7 @@ class _Synapse:
         if self.node is None:
             return functional.linear(spikes, self.weight).to(torch.float64) * self.factor
         node = self.node
-        image = spikes.unflatten(1, self.shape)
+        image = spikes.reshape(-1, *self.shape)
         moved = functional.conv2d(
             image,
             self.weight,

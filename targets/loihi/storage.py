@@ -22,24 +22,25 @@ from targets.graph.writer import save as save_graph
 from targets.loihi.program import FixedHop, FixedPopulation, LoweredRow, Program
 
 _FORMAT = "msenas-hw loihi program 1"
+_POPULATION_KEYS = ("name", "shape", "du", "dv", "vth", "offset")
+_HOP_KEYS = ("source", "target", "exponent", "delay", "axonal_delay", "sign", "convolution")
 
 
 def save(program: Program, path: str | os.PathLike[str]) -> None:
     """Write `program`; nothing half-written is left on an error."""
     arrays: dict[str, Any] = {"graph": _graph_bytes(program)}
-    populations, hops = [], []
+    populations: list[dict[str, Any]] = []
+    hops: list[dict[str, Any]] = []
     for i, population in enumerate(program.populations):
         arrays[f"population{i}_bias_u"] = population.bias_u
         arrays[f"population{i}_bias_v"] = population.bias_v
-        keys = ("name", "shape", "du", "dv", "vth", "offset")
-        populations.append({key: getattr(population, key) for key in keys})
+        populations.append({key: getattr(population, key) for key in _POPULATION_KEYS})
     for i, hop in enumerate(program.hops):
         for part in ("data", "indices", "indptr"):
             arrays[f"hop{i}_{part}"] = getattr(hop.matrix, part)
         if hop.kernel is not None:
             arrays[f"hop{i}_kernel"] = hop.kernel
-        keys = ("source", "target", "exponent", "delay", "axonal_delay", "sign", "convolution")
-        hops.append({key: getattr(hop, key) for key in keys} | {"shape": hop.matrix.shape})
+        hops.append({key: getattr(hop, key) for key in _HOP_KEYS} | {"shape": hop.matrix.shape})
     header = {
         "format": _FORMAT,
         "populations": populations,

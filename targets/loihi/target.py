@@ -63,7 +63,8 @@ def integer_input(x: NDArray[np.generic]) -> NDArray[np.generic]:
         raise DataError("input holds fractions; a chip takes whole numbers: use a spiking encoding")
     if np.abs(values).max(initial=0) > 1:
         raise DataError(
-            f"input holds graded values up to {np.abs(values).max():.0f}, allowed spikes (0 or 1) in fixed arithmetic"
+            f"input holds graded values up to {np.abs(values).max():.0f}, "
+            "allowed spikes (0 or 1) in fixed arithmetic"
         )
     return x
 
@@ -111,7 +112,8 @@ class LoihiExecutable:
     def _recorded(self, name: str, spikes: dict[str, NDArray[Any]]) -> NDArray[Any]:
         found = spikes.get(self.program.outputs.get(name, name))
         if found is None:
-            raise DataError(f"record: {name!r} is folded into synapses on the chip, allowed {', '.join(spikes)}")
+            allowed = ", ".join(spikes)
+            raise DataError(f"record: {name!r} is folded into synapses on the chip, allowed {allowed}")
         return found
 
     def _shaped(self, name: str, values: list[torch.Tensor], dtype: Any) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from targets.graph.order import topological
 from targets.loihi.program import FixedHop, FixedPopulation, Integers, Program
 from targets.onnx.float_form import added, nonzero
 from targets.onnx.metadata import metadata
-from targets.onnx.scan import FLOAT, INT64, DelayLine, ScanBuilder
+from targets.onnx.scan import FLOAT, INT64, DelayLine, ScanBuilder, check_bytes
 from targets.onnx.stateless import window
 
 # float32 holds every integer up to this one.
@@ -33,8 +33,8 @@ def fixed_model(program: Program, record: Collection[str] = (), states: bool = F
     """The fixed-point form of `program`.
 
     Raises:
-        GraphError: a hop whose sums could leave float32's exact integers, a negative exponent, or
-            a cycle without delay.
+        GraphError: a hop whose sums could leave float32's exact integers, a negative exponent, a
+            cycle without delay, or more weights than one file holds.
         DataError: a recorded node that the lowered network does not hold.
     """
     for hop in program.hops:
@@ -66,6 +66,9 @@ def _largest_row(hop: FixedHop) -> int:
 
 
 def _check_hop(hop: FixedHop) -> None:
+    if hop.kernel is None:
+        # Before the dense matrix is made: it may be far larger than the memory.
+        check_bytes(f"{hop.source} -> {hop.target}", 4 * hop.matrix.shape[0] * hop.matrix.shape[1])
     found = _largest_row(hop)
     if found >= EXACT:
         raise GraphError(

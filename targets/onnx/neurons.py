@@ -1,7 +1,7 @@
 """Neuron models as ONNX local functions, one for each set of terms that a population uses.
 
-Equations and order of operations: `targets.graph.dynamics`. onnxruntime inlines the functions; no
-CPU or CUDA kernel of it contracts Mul and Add into a fused multiply-add.
+Equations and order of operations: `targets.graph.dynamics`. onnxruntime inlines the functions and
+runs Mul and Add as kernels of their own, so that nothing is contracted to a fused multiply-add.
 """
 
 from __future__ import annotations

@@ -15,13 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from targets.errors import GraphError
+
 IR_VERSION = 10
 OPSET = 20
 # Neuron models are local functions of this domain, so that a viewer shows LIF and not its arithmetic.
 DOMAIN = "org.nir"
 
+# A protobuf message ends at 2 GiB; what is not weights takes far less than the rest.
+_LARGEST = 2**31 - 2**24
+
 FLOAT = TensorProto.FLOAT
 INT64 = TensorProto.INT64
+
+
+def check_bytes(name: str, found: int) -> None:
+    """GraphError where `found` bytes of weights, `name` included, do not fit one ONNX file."""
+    if found > _LARGEST:
+        raise GraphError(
+            f"{name!r}: the ONNX model would hold {found} bytes of weights, allowed {_LARGEST} in one file; "
+            "use fewer or narrower dense layers"
+        )
 
 
 class ScanBuilder:
@@ -41,6 +55,7 @@ class ScanBuilder:
         self._stacked: list[tuple[str, str, tuple[int, ...], int]] = []
         self._counted: list[tuple[str, str, tuple[int, ...]]] = []
         self._taken: set[str] = set()
+        self._bytes = 0
 
     def input(self, name: str, dims: tuple[int, ...]) -> str:
         """A model input [T, B, *dims] float32; returns its value of this step."""
@@ -49,7 +64,13 @@ class ScanBuilder:
         return f"{name}/now"
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """An initializer of the body."""
+        """An initializer of the body.
+
+        Raises:
+            GraphError: the model would outgrow one protobuf message.
+        """
+        self._bytes += value.nbytes
+        check_bytes(name, self._bytes)
         self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 

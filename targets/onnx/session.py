@@ -16,8 +16,8 @@ from onnx import ModelProto
 
 from targets.errors import TargetUnavailableError
 
-# TF32 rounds weights to 10 bits and flips spikes; the default algorithm is never Winograd, which
-# does not keep integer sums exact.
+# TF32 rounds weights to 10 bits and flips spikes. DEFAULT is cuDNN's implicit GEMM; a searched
+# algorithm may be Winograd's, which does not keep integer sums exact.
 PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}),

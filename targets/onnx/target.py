@@ -29,6 +29,7 @@ from targets.target import Refusal
 _BLOCK_BYTES = 2**20
 # float32 state, activation and spike of one neuron.
 _NEURON_BYTES = 12
+_FLOAT_MAX = float(np.finfo(np.float32).max)
 
 _Values = Mapping[str, NDArray[Any]]
 
@@ -143,6 +144,9 @@ class OnnxExecutable:
         checked = check_input(self.graph, x, record)
         if self._limit is not None:
             _check_events(checked, self.graph.inputs[0], self._limit)
+        elif np.abs(checked).max() > _FLOAT_MAX:
+            found = f"{np.abs(checked).max():g}, allowed up to {_FLOAT_MAX:g} (float32)"
+            raise DataError(f"input {self.graph.inputs[0]!r}: holds {found}")
         return checked.astype(np.float32)
 
     def _session(self, record: frozenset[str], states: bool) -> Any:

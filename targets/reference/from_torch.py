@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -47,7 +48,7 @@ def from_torch(
         shape = output_shape(name, node, shape)
     nodes["output"] = nir.Output({"output": np.array(shape)})
     order = list(nodes)
-    return SpikingGraph.build(nodes, list(zip(order, order[1:], strict=False)), profile)
+    return SpikingGraph.build(nodes, list(pairwise(order)), profile)
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:

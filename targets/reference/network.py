@@ -96,7 +96,7 @@ class ReferenceNetwork(nn.Module):
             values.outputs[name] = delayed(total, self.graph.delay_steps(name))
         else:
             folded = self.apply_stateless(name, total.flatten(0, 1))
-            values.outputs[name] = folded.unflatten(0, total.shape[:2])
+            values.outputs[name] = folded.reshape(*total.shape[:2], *folded.shape[1:])
 
 
 class _Values:

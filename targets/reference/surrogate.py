@@ -30,6 +30,6 @@ class ArctanSpike(torch.autograd.Function):
 def spike(v: Tensor, threshold: Tensor) -> Tensor:
     """1 where `v > threshold`, in v's dtype; differentiable where v needs a gradient."""
     if v.requires_grad:
-        result: Tensor = ArctanSpike.apply(v - threshold)
+        result: Tensor = ArctanSpike.apply(v - threshold)  # type: ignore[no-untyped-call]
         return result
     return (v > threshold).to(v.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class ReferenceExecutable:
         x = check_input(self.graph, x, record)
         kept = self.graph.populations if states else ()
         blocks = [self._block(x[:, at : at + _BLOCK], record, kept) for at in range(0, x.shape[1], _BLOCK)]
-        counts = {name: sum(block.counts[name] for block in blocks) for name in blocks[0].counts}
+        counts = {n: np.sum([block.counts[n] for block in blocks], axis=0) for n in blocks[0].counts}
         return Run(
             outputs=_joined([block.outputs for block in blocks]),
             spike_counts=counts,
@@ -78,13 +78,11 @@ class ReferenceExecutable:
             seconds=time.perf_counter() - started,
             steps=x.shape[0],
             samples=x.shape[1],
-            states={
-                name: _joined([block.states[name] for block in blocks]) for name in blocks[0].states
-            },
+            states={name: _joined([block.states[name] for block in blocks]) for name in blocks[0].states},
         )
 
     @torch.no_grad()
-    def _block(self, x: NDArray[np.float64], record: Collection[str], states: Collection[str]) -> _Block:
+    def _block(self, x: NDArray[np.generic], record: Collection[str], states: Collection[str]) -> _Block:
         fed = {self.graph.inputs[0]: torch.from_numpy(x)}
         values = self.network(fed, states)
         counted = [n for n in self.graph.populations if isinstance(self.graph.nodes[n], SPIKING)]
@@ -116,5 +114,5 @@ def _stacked(history: list[State]) -> dict[str, NDArray[Any]]:
     return stacked
 
 
-def _joined(parts: list[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}

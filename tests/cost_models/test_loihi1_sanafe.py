@@ -191,6 +191,14 @@ def test_hop_terms_follow_the_direction(architecture):
     assert horizontal["hop_ew"] > 0 == horizontal["hop_ns"]
 
 
+def test_energy_equals_sanafe_on_the_default_placement(architecture):
+    net = convolution()
+    result, run = simulate(architecture, net, {"hidden": [0], "last": [1], "input": [2]}, "loihi_lif")
+    cost = cost_models.estimate(net.graph, run, "loihi1-sanafe")
+    assert {part.population: part.core for part in cost.placement} == {"hidden": 0, "last": 1, "input": 2}
+    assert cost.energy_j == pytest.approx(result["energy"]["total"], rel=1e-9)
+
+
 def test_injected_inputs_equal_sanafe_input_units(architecture):
     net, cores = mlp(), PLACEMENTS["both ways, split"]
     result, run = simulate(architecture, net, cores, "loihi_inputs[0]")
@@ -206,8 +214,9 @@ def test_latency_bounds_sanafe_simple_from_below(architecture, placement):
     assert 0.75 * result["sim_time"] <= cost.latency_s <= result["sim_time"] * (1 + 1e-9)
 
 
-def test_latency_equals_sanafe_where_one_core_does_all_neuron_work(architecture):
-    net, cores = mlp(), {"input": [0], "hidden": [0], "last": [0]}
+@pytest.mark.parametrize("placement", ["one core", "one tile", "north-south"])
+def test_latency_equals_sanafe_where_one_core_is_always_slowest(architecture, placement):
+    net, cores = mlp(), PLACEMENTS[placement]
     quiet = replace(net, synapses=[(s, t, k, pairs[:1]) for s, t, k, pairs in net.synapses])
     nodes = dict(net.graph.nodes)
     nodes["w1"] = nir.Linear(np.eye(12, 20, dtype=np.float32) * (np.arange(20) == 0))

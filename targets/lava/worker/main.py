@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -130,7 +132,23 @@ class Network:
             process.stop()
 
 
+def end_group():
+    """End this process and Lava's child processes, which outlive an error; then nothing waits for them."""
+    sys.stderr.flush()
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGTERM)
+    os._exit(1)
+
+
+def end_with(parent):
+    """End the group once `parent` is gone: a parent that is killed cannot end it."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    end_group()
+
+
 def main(folder):
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     with np.load(folder / "job.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
     spec = json.loads(str(arrays.pop("spec")))
@@ -143,8 +161,4 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]))
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()
-        # Lava's child processes outlive an error, and the interpreter would wait for them for ever.
-        if os.getpgrp() == os.getpid():
-            os.killpg(os.getpid(), signal.SIGTERM)
-        os._exit(1)
+        end_group()

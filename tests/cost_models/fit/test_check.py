@@ -64,8 +64,8 @@ def test_dense_row_words_are_the_printed_ones(outputs, words):
     assert loihi2_sparse_words(csr_matrix(np.ones((outputs, 1))), False, 8, LOIHI2) == words
 
 
-# YOLO-KP: (channels in, kernel, output shape, weight bits, cores, words a kernel position); the output
-# channels of the last layer are not printed, its 6 words allow 41 to 48.
+# Channels in, kernel, output shape, weight bits, cores, words a kernel position. Shapes: lava-dl's yolo_kp.py
+# on 448 x 448 pixels; the head's 48 channels are 3 anchors x (5 + 11 classes), and 41 to 48 take 6 words.
 YOLO_KP = [
     (3, 3, (16, 224, 224), 8, 224, 2),
     (16, 3, (32, 112, 112), 8, 112, 4),
@@ -76,7 +76,7 @@ YOLO_KP = [
     (256, 3, (512, 14, 14), 6, 32, 6),
     (512, 1, (256, 14, 14), 5, 14, 21),
     (256, 3, (512, 14, 14), 6, 32, 6),
-    (512, 1, (45, 14, 14), 8, 4, 6),
+    (512, 1, (48, 14, 14), 8, 4, 6),
 ]
 
 

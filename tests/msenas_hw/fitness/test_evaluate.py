@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import f_oneway
 
 from msenas_hw.fitness import Fitness, fitness, variance_report
@@ -12,9 +13,7 @@ TASK = Task((1, 6, 6), 4, 6)
 SPACE = SpaceConfig(cells=(1, 3), widths=(4, 8))
 X = (np.random.default_rng(0).random((6, 24, 1, 6, 6)) < 0.3).astype(np.float32)
 NODE = NodeGene("lif", 2.0, None, 1.0, 3)
-GENOME = Genome(
-    (CellGene("feed_forward_excitation", 8, False, (NODE, NODE)),), frozenset({(-1, 0), (0, 1)})
-)
+GENOME = Genome((CellGene("feed_forward_excitation", 8, False, (NODE, NODE)),), frozenset({(-1, 0), (0, 1)}))
 
 
 def brute_force(spikes: np.ndarray) -> float:
@@ -37,9 +36,11 @@ def test_fitness_is_the_pairwise_distance_of_every_population_over_draws() -> No
     assert found.graph is found.graphs[0]
 
 
-def test_fitness_is_repeatable() -> None:
+def test_fitness_is_repeatable_and_leaves_the_number_of_threads_alone() -> None:
+    before = torch.get_num_threads()
     first, second = fitness(GENOME, TASK, X), fitness(GENOME, TASK, X)
     assert first.per_draw == second.per_draw
+    assert torch.get_num_threads() == before
 
 
 def test_identical_samples_give_no_fitness() -> None:
@@ -87,6 +88,6 @@ def test_variance_report_needs_two_live_networks_with_two_draws() -> None:
 
 def test_most_random_networks_live_and_draws_agree_better_than_networks() -> None:
     rng = np.random.default_rng(0)
-    found = [fitness(sample(rng, SPACE, TASK), TASK, X) for _ in range(16)]
-    assert sum(result.alive for result in found) >= 12
+    found = [fitness(sample(rng, SPACE, TASK), TASK, X) for _ in range(12)]
+    assert sum(result.alive for result in found) >= 9
     assert variance_report(found).single > 0.5

@@ -142,7 +142,9 @@ def test_id_depends_on_the_task_and_every_live_gene() -> None:
         replace(genome, cells=(replace(cell, width=5), *genome.cells[1:])),
         replace(genome, cells=(replace(cell, nodes=(louder, *cell.nodes[1:])), *genome.cells[1:])),
     ]
-    ids = {arch_id(genome, TASK), arch_id(genome, replace(TASK, steps=7))} | {arch_id(g, TASK) for g in changed}
+    ids = {arch_id(genome, TASK), arch_id(genome, replace(TASK, steps=7))} | {
+        arch_id(g, TASK) for g in changed
+    }
     assert len(ids) == 4
     assert all(len(name) == 12 and int(name, 16) >= 0 for name in ids)
 

@@ -145,7 +145,9 @@ def test_every_synapse_keeps_its_constraints_and_biases_stand_once_outside_cycle
     outside = {
         target
         for target in graph.populations
-        if any(s not in graph.cyclic and hasattr(graph.nodes[s], "weight") for s in graph.predecessors[target])
+        if any(
+            s not in graph.cyclic and hasattr(graph.nodes[s], "weight") for s in graph.predecessors[target]
+        )
     }
     assert biased == dict.fromkeys(outside, 1)
 
@@ -162,7 +164,9 @@ def test_resolution_halves_and_strides_match() -> None:
 
 def test_neurons_carry_their_genes() -> None:
     nodes = (node(model="cubalif", tau=8.0, tau_syn=2.0, threshold=1.5), node(model="if"))
-    graph = decode(chain(CellGene("feed_forward_excitation", 2, False, nodes)), Task((1, 4, 4), 3, 6, dt=1e-4))
+    graph = decode(
+        chain(CellGene("feed_forward_excitation", 2, False, nodes)), Task((1, 4, 4), 3, 6, dt=1e-4)
+    )
     first, second = graph.nodes["cell1.A"], graph.nodes["cell1.B"]
     assert isinstance(first, nir.CubaLIF)
     assert isinstance(second, nir.IF)

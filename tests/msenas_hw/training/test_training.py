@@ -125,7 +125,7 @@ def test_projection_and_check() -> None:
     assert (trained.weights["loop"] <= 0).all()
     assert not trained.biases["loop"].any()
     graph.nodes["loop"].weight = np.abs(graph.nodes["loop"].weight)
-    with pytest.raises(GraphError, match="node 'loop': .* are not inhibitory"):
+    with pytest.raises(GraphError, match=r"node 'loop': .* are not inhibitory"):
         check(graph)
 
 

@@ -19,7 +19,12 @@ from targets.graph.reader import node_fields
 
 def assert_same(a: SpikingGraph, b: SpikingGraph) -> None:
     assert list(a.nodes) == list(b.nodes)
-    assert (a.edges, a.profile, a.assumptions, dict(a.shapes)) == (b.edges, b.profile, b.assumptions, dict(b.shapes))
+    assert (a.edges, a.profile, a.assumptions, dict(a.shapes)) == (
+        b.edges,
+        b.profile,
+        b.assumptions,
+        dict(b.shapes),
+    )
     for name, node in a.nodes.items():
         assert type(node) is type(b.nodes[name])
         for field, value in node_fields(node).items():

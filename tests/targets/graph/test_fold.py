@@ -14,14 +14,24 @@ from targets.graph.shapes import output_shape
 
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (2, 3), (5, 1)])
 @pytest.mark.parametrize("stride", [1, 2, (2, 1)])
-@pytest.mark.parametrize(("padding", "dilation", "groups"), [(0, 1, 1), (1, 1, 2), ((2, 1), 1, 4), (2, (1, 2), 1)])
-def test_convolution(kernel: tuple[int, int], stride: object, padding: object, dilation: object, groups: int) -> None:
+@pytest.mark.parametrize(
+    ("padding", "dilation", "groups"), [(0, 1, 1), (1, 1, 2), ((2, 1), 1, 4), (2, (1, 2), 1)]
+)
+def test_convolution(
+    kernel: tuple[int, int], stride: object, padding: object, dilation: object, groups: int
+) -> None:
     rng = np.random.default_rng(1)
     weight, bias = rng.normal(size=(8, 4 // groups, *kernel)), rng.normal(size=8)
     node = nir.Conv2d((9, 7), weight, stride, padding, dilation, groups, bias)
     x = rng.normal(size=(4, 9, 7))
     expected = functional.conv2d(
-        torch.from_numpy(x)[None], torch.from_numpy(weight), torch.from_numpy(bias), stride, padding, dilation, groups
+        torch.from_numpy(x)[None],
+        torch.from_numpy(weight),
+        torch.from_numpy(bias),
+        stride,
+        padding,
+        dilation,
+        groups,
     )[0].numpy()
     matrix, added = fold(node, x.shape)
     assert output_shape("c", node, x.shape) == expected.shape

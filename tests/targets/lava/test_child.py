@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from targets.graph.graph import SpikingGraph
 from targets.lava import environment
 from targets.lava.child import run_group
 from targets.lava.environment import WORKER, interpreter
+from targets.lava.job import write_job
 from targets.lava.target import LavaOptions, LavaTarget
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -48,12 +50,12 @@ def running(text):
     return found
 
 
-def vanish(names):
-    """Those of the shared memory segments that are still there after a while."""
-    deadline = time.monotonic() + 5
-    while names & set(SHARED_MEMORY.iterdir()) and time.monotonic() < deadline:
+def waited_for(condition, seconds=8):
+    """Whether `condition` came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
-    return names & set(SHARED_MEMORY.iterdir())
+    return condition()
 
 
 def small_graph():
@@ -78,7 +80,26 @@ def test_a_time_out_leaves_no_process_and_no_shared_memory(tmp_path, monkeypatch
     assert time.monotonic() - began < 8
     assert running(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
-    assert vanish(set(SHARED_MEMORY.iterdir()) - before) == set()
+    left = set(SHARED_MEMORY.iterdir()) - before
+    assert waited_for(lambda: not left & set(SHARED_MEMORY.iterdir()))
+
+
+@needs_lava
+@needs_proc
+def test_a_killed_caller_takes_the_worker_with_it(tmp_path):
+    executable = LavaTarget().compile(small_graph(), LavaOptions())
+    train = np.ones((200_000, 1, 2), dtype=np.uint8)
+    write_job(executable.job, tmp_path / "job.npz", {"in": train}, {"n": ["s"]})
+    caller = (
+        "import sys; from pathlib import Path; from targets.lava.child import run_group; "
+        "run_group([sys.argv[1], '-E', '-s', sys.argv[2], sys.argv[3]], 60, Path(sys.argv[3]) / 'log.txt')"
+    )
+    worker = [str(interpreter().absolute()), str(WORKER / "main.py"), str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-c", caller, *worker]) as process:
+        assert waited_for(lambda: (tmp_path / "0.s.npy").exists())
+        process.kill()
+    assert running(str(tmp_path))
+    assert waited_for(lambda: not running(str(tmp_path)))
 
 
 @needs_lava

@@ -27,7 +27,9 @@ def test_offsets_of_a_known_graph(recurrent_graph: Callable[..., SpikingGraph]) 
     found = align(fold_graph(graph), graph.inputs)
     assert found.offsets == {"input": 0, "l1": 1, "l2": 2, "l3": 3}
     assert found.drain == 3 + 2
-    extra = {(h.source, h.target): d for h, d in zip(fold_graph(graph).hops, found.axonal_delays, strict=True)}
+    extra = {
+        (h.source, h.target): d for h, d in zip(fold_graph(graph).hops, found.axonal_delays, strict=True)
+    }
     assert extra[("input", "l2")] == 1
     assert extra[("l2", "l1")] == 0
 
@@ -35,7 +37,10 @@ def test_offsets_of_a_known_graph(recurrent_graph: Callable[..., SpikingGraph]) 
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(0, 4)), min_size=1, max_size=14, unique=True
+        st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(0, 4)),
+        min_size=1,
+        max_size=14,
+        unique=True,
     )
 )
 def test_offsets_are_feasible_and_least(edges: list[tuple[int, int, int]]) -> None:

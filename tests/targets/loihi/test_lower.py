@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import nir
@@ -33,7 +34,9 @@ def test_every_field_fits(recurrent_graph: Callable[..., SpikingGraph], bits: in
         assert (hop.matrix.data % step == 0).all()
 
 
-def test_weights_round_to_the_nearest_that_the_core_holds(recurrent_graph: Callable[..., SpikingGraph]) -> None:
+def test_weights_round_to_the_nearest_that_the_core_holds(
+    recurrent_graph: Callable[..., SpikingGraph],
+) -> None:
     """Integer matrices, scaled back, against the float matrices: half a step at most."""
     graph = recurrent_graph(5, ("lif", "if", "lif"))
     program = lower(graph)
@@ -42,7 +45,9 @@ def test_weights_round_to_the_nearest_that_the_core_holds(recurrent_graph: Calla
         assert (fixed.source, fixed.target) == (hop.source, hop.target)
         gain = 1.0
         step = 2 ** (fixed.exponent + (fixed.sign == "mixed"))
-        difference = fixed.matrix.toarray() * 2**fixed.exponent - hop.matrix.toarray() * gain * scale[hop.target]
+        difference = (
+            fixed.matrix.toarray() * 2**fixed.exponent - hop.matrix.toarray() * gain * scale[hop.target]
+        )
         # The threshold itself is rounded, which moves the scale by at most half a unit.
         assert np.abs(difference).max() <= 0.5 * step + 0.5 * np.abs(hop.matrix.data).max()
 
@@ -89,7 +94,7 @@ def test_refusals_come_all_at_once() -> None:
         "output": nir.Output({"output": np.array([2])}),
     }
     names = list(nodes)
-    graph = SpikingGraph.build(nodes, list(zip(names, names[1:], strict=False)), {"dt": 1e-3})
+    graph = SpikingGraph.build(nodes, list(pairwise(names)), {"dt": 1e-3})
     with pytest.raises(UnsupportedNodeError) as caught:
         targets.compile(graph, "loihi")
     text = str(caught.value)

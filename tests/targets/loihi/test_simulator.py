@@ -32,7 +32,8 @@ def layer_by_layer(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
             a = np.zeros_like(state[p.name][0])
             for hop in program.hops:
                 if hop.target == p.name and t >= hop.delay:
-                    a = a + ((sent[hop.source][t - hop.delay] @ hop.matrix.T.toarray().astype(np.int64)) << hop.exponent)
+                    weights = hop.matrix.toarray().astype(np.int64)
+                    a = a + ((sent[hop.source][t - hop.delay] @ weights.T) << hop.exponent)
             a = a + p.bias_u[min(t, len(p.bias_u) - 1)]
             u = shrink(state[p.name][0], 4096 - (p.du + 1)) + (a << 6)
             u = (u + 2**23) % 2**24 - 2**23
@@ -73,7 +74,9 @@ def test_networks_fire_and_differ_little_from_float(
 
 
 def test_verify_sees_a_changed_weight(
-    recurrent_graph: Callable[..., SpikingGraph], spikes: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+    recurrent_graph: Callable[..., SpikingGraph],
+    spikes: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     graph = recurrent_graph(4)
     x = spikes(4, 8, 4, 1, 8, 8)

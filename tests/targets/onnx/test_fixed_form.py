@@ -270,6 +270,13 @@ def test_sums_beyond_exact_floats_are_refused_by_name() -> None:
         fixed_model(low)
 
 
+def test_weights_beyond_one_file_are_refused_before_they_are_made() -> None:
+    low = program([population("a", 2)], [hop("in", "a", np.ones((2, 2)))], 2)
+    vast = FixedHop("in", "a", csr_matrix((2**20, 2**20), dtype=np.int32), 0, 0, 0, "mixed")
+    with pytest.raises(GraphError, match=r"'in -> a'.*4398046511104 bytes"):
+        fixed_model(replace(low, hops=(vast,)))
+
+
 def test_a_loop_without_delay_is_refused() -> None:
     with pytest.raises(GraphError, match="no Delay"):
         fixed_model(program([population("a", 1)], [hop("a", "a", np.ones((1, 1)))], 1))

@@ -88,6 +88,11 @@ def test_unknown_record_names_the_nodes() -> None:
         targets.compile(small_graph(), "onnx").run(np.ones((1, 1, 2)), ["lifo"])
 
 
+def test_input_beyond_float32_is_refused() -> None:
+    with pytest.raises(DataError, match=r"holds 1e\+39, allowed up to 3.40282e\+38"):
+        targets.compile(small_graph(), "onnx").run(np.full((1, 1, 2), 1e39))
+
+
 @pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA"
 )

@@ -8,7 +8,6 @@ files on disk.
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
@@ -126,8 +125,6 @@ class PyGatedLIFFloat(GatedFloat):
 @tag("floating_pt")
 class PyGatedLIFloat(GatedFloat):
     """Leaky integrator in float64: never fires, sends v."""
-
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
 
     def message(self):
         return self.v

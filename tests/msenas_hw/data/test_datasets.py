@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from msenas_hw.data import PARTS, load
+from targets.errors import ConfigError, DataError
+
+
+def saved(folder: Path, **arrays: np.ndarray) -> str:
+    file = folder / "own.npz"
+    np.savez(file, **arrays)
+    return str(file)
+
+
+def test_digits_keep_the_order_of_the_file():
+    data, (x, y) = load("digits", validation=200), load_digits(return_X_y=True)
+    assert [len(data.part(name)[1]) for name in PARTS] == [1097, 200, 500]
+    assert (data.test_y == y[-500:]).all()
+    assert (data.validation_y == y[1097:1297]).all()
+    joined = np.concatenate([data.part(name)[0] for name in PARTS]).reshape(-1, 64)
+    assert (joined * 16 == x).all()
+    assert (data.input_shape, data.classes) == ((1, 8, 8), 10)
+
+
+def test_inputs_are_encoded_and_labelled():
+    data = load("digits")
+    x, y = data.inputs("test", "rate", 8, 20)
+    assert x.shape == (8, 20, 1, 8, 8)
+    assert (y == data.test_y[:20]).all()
+
+
+def test_the_batch_comes_from_all_of_the_training_part():
+    data = load("digits")
+    batch = data.batch("graded", 1, 3)[0]
+    wanted = data.train_x[[0, 548, 1096]]
+    assert np.abs(batch - wanted).max() <= 0.5 / 255
+    assert data.batch("rate", 4, 10**6).shape[1] == 1097
+
+
+def test_static_npz_without_split(tmp_path):
+    x = np.linspace(0, 1, 20 * 6 * 5).reshape(20, 6, 5)
+    data = load(saved(tmp_path, x=x, y=np.arange(20) % 3), validation=4)
+    assert [len(data.part(name)[1]) for name in PARTS] == [12, 4, 4]
+    assert (data.input_shape, data.classes) == ((1, 6, 5), 3)
+    assert np.allclose(data.test_x[:, 0], x[16:])
+
+
+def test_npz_with_split_and_recorded_events(tmp_path):
+    x = np.zeros((6, 7, 2, 4, 4), np.uint8)
+    split = np.array(["test", "train", "validation"] * 2)
+    data = load(saved(tmp_path, x=x, y=np.arange(6), split=split), recorded=True)
+    assert data.train_y.tolist() == [1, 4]
+    assert data.test_y.tolist() == [0, 3]
+    assert data.input_shape == (2, 4, 4)
+    assert data.inputs("train", "events", 7)[0].shape == (7, 2, 2, 4, 4)
+
+
+def test_encoding_must_suit_the_data(tmp_path):
+    with pytest.raises(ConfigError, match="is static"):
+        load("digits").inputs("test", "events", 8)
+    data = load(saved(tmp_path, x=np.zeros((9, 7, 4, 4)), y=np.arange(9)), validation=2, recorded=True)
+    with pytest.raises(ConfigError, match="is recorded"):
+        data.inputs("test", "rate", 7)
+    with pytest.raises(ConfigError, match="allowed train, validation, test"):
+        data.part("dev")
+
+
+GOOD_X, GOOD_Y = np.zeros((20, 4, 4)), np.arange(20)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": GOOD_X}, "'y' is missing"),
+        ({"x": GOOD_X, "y": GOOD_Y[:7]}, "20 samples, y has 7"),
+        ({"x": np.full((20, 4, 4), np.nan), "y": GOOD_Y}, "320 NaN"),
+        ({"x": np.zeros(20), "y": GOOD_Y}, "1 to 3 further axes"),
+        ({"x": np.full((20, 2), "a"), "y": GOOD_Y}, "allowed numbers"),
+        ({"x": GOOD_X, "y": GOOD_Y - 1}, "whole numbers >= 0"),
+        ({"x": GOOD_X, "y": GOOD_Y * 0.5}, "whole numbers >= 0"),
+        ({"x": GOOD_X, "y": GOOD_Y, "split": np.full(20, "dev")}, "split has dev"),
+        ({"x": GOOD_X, "y": GOOD_Y, "split": np.full(3, "test")}, "split has shape"),
+        ({"x": GOOD_X, "y": GOOD_Y, "split": np.full(20, "test")}, "train part has no samples"),
+        ({"x": np.array([{}] * 20), "y": GOOD_Y}, "not a readable NPZ"),
+    ],
+)
+def test_malformed_npz_is_refused(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=message):
+        load(saved(tmp_path, **arrays), validation=4)
+
+
+def test_missing_corrupt_and_unknown_data_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        load(str(tmp_path / "absent.npz"))
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(DataError, match="not a readable NPZ"):
+        load(str(tmp_path / "broken.npz"))
+    with pytest.raises(DataError, match="no such set"):
+        load("digitz")
+    with pytest.raises(ConfigError, match="data.validation"):
+        load("digits", validation=1297)

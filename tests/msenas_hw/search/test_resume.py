@@ -1,0 +1,100 @@
+"""A search killed at a random moment and resumed has the trials of one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from msenas_hw.config import load_config
+from msenas_hw.search import resume, search
+
+CONFIG = """
+[data]
+steps = 4
+samples = 4
+[space]
+cells = [1, 2]
+widths = [2, 3]
+kernels = [3]
+[search]
+population = 6
+generations = 3
+seed = 1
+"""
+PROGRAM = "from msenas_hw.cli.app import main; main()"
+
+
+def evaluated(run: Path) -> int:
+    try:
+        database = sqlite3.connect(f"file:{run / 'study.sqlite'}?mode=ro", uri=True)
+        try:
+            return int(database.execute("SELECT count(*) FROM evaluations").fetchone()[0])
+        finally:
+            database.close()
+    except sqlite3.OperationalError:
+        return 0
+
+
+def children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def killed(config: Path, run: Path) -> None:
+    """Start a search of two workers and kill it, as power cut does, once it has some evaluations."""
+    command = [sys.executable, "-c", PROGRAM, "search", str(config), "--run", str(run), "--workers", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    wanted = random.randint(1, 12)
+    limit = time.monotonic() + 120
+    while evaluated(run) < wanted and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.005)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    limit = time.monotonic() + 20
+    while any(alive(worker) for worker in workers) and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert workers
+    assert not [worker for worker in workers if alive(worker)], "workers outlive the search"
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    file = tmp_path / "experiment.toml"
+    file.write_text(CONFIG)
+    killed(file, tmp_path / "killed")
+    before = evaluated(tmp_path / "killed")
+    cached: list[int] = []
+    resumed = resume(tmp_path / "killed", report=lambda progress: cached.append(progress.cached))
+    whole = search(load_config(file))
+
+    def table(study):
+        return [(t.number, t.generation, t.key, t.measured.to_json()) for t in study.trials()]
+
+    assert table(resumed) == table(whole)
+    assert resumed.generations() == whole.generations()
+    assert resumed.chosen == whole.chosen
+    assert not any(trial.measured.failure for trial in whole.trials())
+    assert 1 <= before <= 18
+    assert max(cached) == before
