@@ -1,0 +1,66 @@
+"""Weights on a grid on which every order of summation gives the same float32 number.
+
+Spikes are 0 or 1, so a summed input is a sum of weights. Where all weights into a population are
+multiples of one power of two g, and their magnitudes add up to less than 2^24 g, each partial sum is
+a float32 number: convolution libraries that add in different orders then agree to the last bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import nir
+import numpy as np
+
+from targets.graph.graph import SpikingGraph
+from targets.graph.kinds import POPULATION, SYNAPSE
+
+_EXACT_BITS = 24
+
+
+def exact_sums(graph: SpikingGraph) -> SpikingGraph:
+    """A copy of `graph` with weights and biases rounded, per population, to the finest such grid.
+
+    A weight moves by at most half of the largest sum / 2^24. Holds for spiking input and for
+    synapses that no pooling or Scale separates from their population.
+    """
+    nodes = dict(graph.nodes)
+    for name in graph.populations:
+        synapses = synapses_before(graph, name)
+        total = sum(_largest_sum(graph.nodes[n]) for n in synapses)
+        if total == 0:
+            continue
+        grid = 2.0 ** (math.ceil(math.log2(total)) + 1 - _EXACT_BITS)
+        for synapse in synapses:
+            node = copy.copy(nodes[synapse])
+            node.weight = _rounded(node.weight, grid)
+            if hasattr(node, "bias"):
+                node.bias = _rounded(node.bias, grid)
+            nodes[synapse] = node
+    return graph.replace(nodes=nodes)
+
+
+def synapses_before(graph: SpikingGraph, population: str) -> list[str]:
+    """Synapse nodes between `population` and the populations before it, through Delay and other nodes."""
+    found: list[str] = []
+    pending = list(graph.predecessors[population])
+    while pending:
+        name = pending.pop(0)
+        if isinstance(graph.nodes[name], SYNAPSE):
+            found.append(name)
+        elif not isinstance(graph.nodes[name], (*POPULATION, nir.Input)):
+            pending.extend(graph.predecessors[name])
+    return found
+
+
+def _largest_sum(node: nir.NIRNode) -> float:
+    weight = np.abs(np.asarray(node.weight, dtype=np.float64))
+    sums = weight.sum(axis=tuple(range(1, weight.ndim)))
+    if hasattr(node, "bias"):
+        sums = sums + np.abs(np.asarray(node.bias, dtype=np.float64))
+    return float(sums.max(initial=0.0))
+
+
+def _rounded(values: np.ndarray, grid: float) -> np.ndarray:  # type: ignore[type-arg]
+    return (np.rint(np.asarray(values, dtype=np.float64) / grid) * grid).astype(np.float32)
