@@ -11,7 +11,8 @@ class TrainingConfig(BaseModel):
     Attributes:
         epochs: passes over the training part.
         batch: samples a step.
-        learning_rate: first learning rate; it falls along a cosine.
+        learning_rate: largest learning rate of one cycle (short rise, long fall along a cosine); for weights
+            it is relative to the root mean square of each tensor.
         weight_decay: decoupled weight decay.
         seeds: one run a seed; the best by validation accuracy is kept.
         spike_penalty: least weight of the mean spike rate in the loss.
@@ -27,7 +28,7 @@ class TrainingConfig(BaseModel):
 
     epochs: int = Field(default=30, ge=1)
     batch: int = Field(default=64, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     spike_penalty: float = Field(default=0.0, ge=0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 
 import nir
 import numpy as np
@@ -120,6 +121,20 @@ def test_readout_that_closed_loop_inhibition_silences_is_dead() -> None:
     found = balance(graph.replace(nodes=nodes), long)
     assert isinstance(found, Dead)
     assert "silent" in found.reason
+
+
+def test_network_silenced_by_its_inhibition_is_raised_on_closed_loop_spikes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    genome = chain("mutual_inhibition", "feed_forward_excitation", "feed_forward_excitation")
+    revived = alive(genome)
+    module = import_module("msenas_hw.fitness.balance")
+    monkeypatch.setattr(module, "REPEATS", 0)
+    assert isinstance(balance(decode(genome, TASK), X), Dead)
+    before = module._open_loop(decode(genome, TASK), X[:, :SAMPLES])
+    raised = {name for name in before if revived.factors[name] > before[name] * 1.01}
+    assert {"cell2.A", "cell2.B", "cell3.A", "cell3.B"} & raised
+    assert all(revived.factors[name] >= before[name] for name in before if name != "readout")
 
 
 def test_graph_whose_output_reads_several_populations_is_refused() -> None:

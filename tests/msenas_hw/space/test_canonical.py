@@ -115,7 +115,7 @@ def test_ids_are_equal_exactly_where_the_decoded_graphs_are_isomorphic() -> None
 
 
 def test_ties_that_colour_refinement_cannot_split_are_broken_exactly() -> None:
-    """Six sources and six targets, wired as one 12-ring or as two 6-rings: all colours are equal."""
+    """Six sources and six targets in one ring of 12, two of 6, or one of 8 and one of 4: equal colours."""
     cell = CellGene("lateral_inhibition", 4, False, (NodeGene("if", None, None, 1.0, 3),))
 
     def ring(pairs: set[tuple[int, int]]) -> Genome:
@@ -128,10 +128,15 @@ def test_ties_that_colour_refinement_cannot_split_are_broken_exactly() -> None:
         | {(i, (i + 1) % 3) for i in range(3)}
         | {(3 + i, 3 + (i + 1) % 3) for i in range(3)}
     )
-    assert arch_id(one, TASK) != arch_id(two, TASK)
+    uneven = ring(
+        {(i, i) for i in range(6)}
+        | {(i, (i + 1) % 4) for i in range(4)}
+        | {(4 + i, 4 + (i + 1) % 2) for i in range(2)}
+    )
+    assert len({arch_id(genome, TASK) for genome in (one, two, uneven)}) == 3
     rng = np.random.default_rng(0)
-    for genome in (one, two):
-        assert {arch_id(shuffled(genome, rng), TASK) for _ in range(4)} == {arch_id(genome, TASK)}
+    for genome in (one, two, uneven):
+        assert {arch_id(shuffled(genome, rng), TASK) for _ in range(6)} == {arch_id(genome, TASK)}
 
 
 def test_id_depends_on_the_task_and_every_live_gene() -> None:

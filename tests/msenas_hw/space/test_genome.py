@@ -56,3 +56,18 @@ def test_space_refuses_unknown_keys_and_bad_ranges(bad: dict[str, object]) -> No
 def test_task_refuses_bad_ranges(bad: tuple[tuple[int, int, int], int, int]) -> None:
     with pytest.raises(ConfigError, match="task"):
         Task(*bad)
+
+
+@pytest.mark.parametrize(
+    ("gene", "message"),
+    [
+        (("alif", 2.0, None, 1.0, 3), "model"),
+        (("lif", None, None, 1.0, 3), "tau is None"),
+        (("cubalif", 2.0, 0.5, 1.0, 3), "tau_syn is 0.5"),
+        (("if", None, None, 0.0, 3), "threshold"),
+        (("if", None, None, 1.0, 4), "kernel"),
+    ],
+)
+def test_node_gene_refuses_bad_values(gene: tuple[object, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        NodeGene(*gene)  # type: ignore[arg-type]
