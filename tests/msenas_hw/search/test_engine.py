@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import msenas_hw
-from msenas_hw.search import Measured, objectives, pool, search
+from msenas_hw.config import BudgetConfig
+from msenas_hw.search import Measured, objectives, pool, search, setting
 from msenas_hw.space import Genome, arch_id
 from targets.errors import BudgetError, MsenasError
-
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -25,7 +24,7 @@ def test_every_trial_is_a_new_architecture(config):
 def test_names_are_canonical_hashes(config):
     experiment = config()
     study = search(experiment)
-    task = msenas_hw.search.setting(experiment).task
+    task = setting(experiment).task
     for trial in study.trials()[:5]:
         assert arch_id(Genome.from_json(trial.measured.genome), task) == trial.key
 
@@ -64,7 +63,9 @@ def test_front_is_the_feasible_nondominated_set(config):
 
 def test_selection_moves_towards_the_budget(config):
     """Constrained domination: later generations violate the budget less than the random first one."""
-    study = search(config(budget={"energy_j": 2.5e-7}, search={"generations": 12, "infeasible_generations": 12}))
+    study = search(
+        config(budget={"energy_j": 2.5e-7}, search={"generations": 12, "infeasible_generations": 12})
+    )
     over = [[], []]
     for trial in study.trials():
         if trial.generation in (1, 12):
@@ -79,9 +80,15 @@ def test_hypervolume_never_shrinks(config):
 
 
 def test_a_failed_evaluation_is_recorded_and_never_chosen(config, monkeypatch):
+    invented = pool.evaluate
+
     def sometimes(genome, arch, given):
         fails = len(genome.cells) == 2
-        return Measured(arch, genome.to_json(), failure="ValueError: no") if fails else invented(genome, arch, given)
+        return (
+            Measured(arch, genome.to_json(), failure="ValueError: no")
+            if fails
+            else invented(genome, arch, given)
+        )
 
     monkeypatch.setattr(pool, "evaluate", sometimes)
     study = search(config())
@@ -92,7 +99,9 @@ def test_a_failed_evaluation_is_recorded_and_never_chosen(config, monkeypatch):
 
 def test_a_defect_in_every_evaluation_is_an_error(config, monkeypatch):
     monkeypatch.setattr(
-        pool, "evaluate", lambda genome, arch, given: Measured(arch, genome.to_json(), failure="KeyError: 'x'")
+        pool,
+        "evaluate",
+        lambda genome, arch, given: Measured(arch, genome.to_json(), failure="KeyError: 'x'"),
     )
     with pytest.raises(MsenasError, match=r"all 8 evaluations failed.*KeyError"):
         search(config())
@@ -114,7 +123,7 @@ def test_an_infeasible_budget_names_what_binds(config):
 
 
 def test_limits_that_exclude_each_other_are_told_apart():
-    limit = msenas_hw.config.BudgetConfig(energy_j=1.0, latency_s=1.0)
+    limit = BudgetConfig(energy_j=1.0, latency_s=1.0)
     base = Measured("a", "{}", alive=True, energy_j=0.5, latency_s=3.0)
     error = objectives.closest([base, replace(base, arch="b", energy_j=1.5, latency_s=0.5)], limit)
     assert "energy_j binds" in str(error)
@@ -123,7 +132,7 @@ def test_limits_that_exclude_each_other_are_told_apart():
 
 
 def test_networks_that_do_not_fit_or_live_are_named():
-    limit = msenas_hw.config.BudgetConfig(energy_j=1.0)
+    limit = BudgetConfig(energy_j=1.0)
     rule = {"rule": "fan_in", "node": "n", "found": 5000, "allowed": 4096, "hint": ""}
     unfit = Measured("a", "{}", alive=True, misfit=0.2, broken=(rule,))
     assert "rule fan_in is broken, found 5000, allowed 4096" in str(objectives.closest([unfit], limit))

@@ -16,7 +16,15 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 def test_a_record_comes_back_equal(fitness, energy, draws, reason):
     rule = {"rule": "cores", "node": "n", "found": 3, "allowed": 2, "hint": "less"}
     record = Measured(
-        "a", "{}", fitness, tuple(draws), energy_j=energy, broken=(rule,), motifs=("x",), reason=reason, seconds=0.5
+        "a",
+        "{}",
+        fitness,
+        tuple(draws),
+        energy_j=energy,
+        broken=(rule,),
+        motifs=("x",),
+        reason=reason,
+        seconds=0.5,
     )
     assert Measured.from_json(record.to_json(), 0.5) == record
 

@@ -1,0 +1,87 @@
+"""`msenas bench`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from msenas_hw.cli.options import (
+    Data,
+    Encoding,
+    Format,
+    Model,
+    Output,
+    Profile,
+    Samples,
+    Split,
+    Steps,
+    read_model,
+)
+from msenas_hw.cli.output import emit, say
+
+if TYPE_CHECKING:
+    from targets.graph.graph import SpikingGraph
+    from targets.run import Run
+
+
+def bench(
+    model: Model,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", help="A target, may stand several times; by default all that are there."),
+    ] = None,
+    data: Data = None,
+    encoding: Encoding = None,
+    steps: Steps = None,
+    split: Split = "test",
+    samples: Samples = 20,
+    profile: Profile = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Measure spikes and synaptic operations of each population, and the throughput of each target."""
+    import targets
+    from msenas_hw.cli.inputs import read_inputs
+
+    graph = read_model(model, profile)
+    given = read_inputs(model, graph, data, encoding, steps, split, samples)
+    speeds, first = [], None
+    for name in target or _available():
+        executable = targets.compile(graph, name)
+        executable.run(given.x)  # the first run pays for start-up and caches
+        run = executable.run(given.x)
+        first = first or run
+        speeds.append({"target": name, "ran_on": run.ran_on, "samples_per_s": run.samples / run.seconds})
+    layers = _layers(graph, first) if first else []
+    emit(form, {"layers": layers, "targets": speeds}, layers, speeds)
+
+
+def _available() -> list[str]:
+    import targets
+
+    found = []
+    for name in targets.names():
+        reason = targets.find(name).unavailable()
+        if reason:
+            say(f"{name} is left out: {reason}")
+        else:
+            found.append(name)
+    return found
+
+
+def _layers(graph: SpikingGraph, run: Run) -> list[dict[str, Any]]:
+    """Spikes and synaptic operations a sample; operations count where they arrive."""
+    import math
+
+    from cost_models.activity import activity
+
+    found = activity(graph, run)
+    return [
+        {
+            "node": name,
+            "neurons": math.prod(graph.shapes[name]),
+            "spikes": found.spikes[name],
+            "synops": found.synops_into(name),
+        }
+        for name in graph.populations
+    ]

@@ -1,0 +1,54 @@
+"""`msenas doctor`"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from msenas_hw.cli.options import Format, Output
+from msenas_hw.cli.output import emit, say
+
+PACKAGES = (
+    "msenas-hw", "numpy", "torch", "nir", "h5py", "onnx", "onnxruntime", "pymoo", "pydantic", "scikit-learn",
+    "scipy", "matplotlib", "jinja2",
+)  # fmt: skip
+
+
+def doctor(
+    install_lava: Annotated[
+        bool, typer.Option("--install-lava", help="Make Lava's own environment first.")
+    ] = False,
+    form: Output = Format.TABLE,
+) -> None:
+    """Show versions, and which targets are available and why not."""
+    import targets
+
+    if install_lava:
+        from targets.lava.environment import install
+
+        say("making Lava's environment; this takes some minutes")
+        made = install()
+        say(f"Lava {made.version} is ready: {made.python}")
+    versions = [{"package": name, "version": _version(name)} for name in PACKAGES]
+    found = [{"target": name, "reason": targets.find(name).unavailable()} for name in targets.names()]
+    state = [
+        {"target": one["target"], "available": one["reason"] is None, "reason": one["reason"]}
+        for one in found
+    ]
+    report = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {one["package"]: one["version"] for one in versions},
+        "targets": state,
+    }
+    emit(form, report, [{"python": report["python"], "platform": report["platform"]}], versions, state)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,16 @@
+"""`msenas resume`"""
+
+from __future__ import annotations
+
+from msenas_hw.cli.options import Format, Output, Run, Workers
+from msenas_hw.cli.progress import shown
+from msenas_hw.cli.search import conclude
+
+
+def resume(run: Run, workers: Workers = None, form: Output = Format.TABLE) -> None:
+    """Continue an interrupted search; prints the front."""
+    from msenas_hw.search import resume as proceed
+
+    with shown(run) as report:
+        study = proceed(run, workers, report)
+    conclude(study, run, form)

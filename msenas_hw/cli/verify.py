@@ -1,0 +1,56 @@
+"""`msenas verify`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from msenas_hw.cli.options import (
+    Data,
+    Encoding,
+    Format,
+    Model,
+    Output,
+    Profile,
+    Samples,
+    Split,
+    Steps,
+    read_model,
+)
+from msenas_hw.cli.output import emit, say
+
+DISAGREE = 4
+COLUMNS = ("a", "b", "arithmetic", "compared", "differing", "rounding", "first")
+
+
+def verify(
+    model: Model,
+    target: Annotated[
+        list[str], typer.Option("--target", help="A target, stands at least twice.", show_default=False)
+    ],
+    data: Data = None,
+    encoding: Encoding = None,
+    steps: Steps = None,
+    split: Split = "test",
+    samples: Samples = 20,
+    profile: Profile = None,
+    form: Output = Format.TABLE,
+) -> None:
+    """Prove that targets compute the same spikes; exit code 4 where they do not."""
+    import targets
+    from msenas_hw.cli.inputs import read_inputs
+
+    if len(set(target)) < 2:
+        raise targets.ConfigError(
+            f"--target: found {', '.join(target)}, allowed at least 2 different targets"
+        )
+    graph = read_model(model, profile)
+    given = read_inputs(model, graph, data, encoding, steps, split, samples)
+    found = targets.verify(graph, given.x, target, labels=given.labels)
+    report = found.as_json()
+    summary = {"agree": report["agree"], **(report["quantisation"] or {})}
+    emit(form, report, [{key: pair[key] for key in COLUMNS} for pair in report["pairs"]], [summary])
+    if not report["agree"]:
+        say("error: " + ("the targets disagree" if report["pairs"] else "no two targets share an arithmetic"))
+        raise typer.Exit(DISAGREE)

@@ -1,0 +1,210 @@
+"""One typed description of an experiment, read from TOML."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from msenas_hw.data.config import DataConfig
+from msenas_hw.space import SpaceConfig
+from msenas_hw.training.config import TrainingConfig
+from targets.errors import ConfigError
+
+
+class BudgetConfig(BaseModel):
+    """Section `[budget]`: the chip, and what a sample may cost on it. A limit left out does not bind.
+
+    Attributes:
+        device: cost model of energy and latency.
+        chip: device whose limits the network must fit; by default the chip of `device`.
+        energy_j: joules a sample.
+        latency_s: seconds a sample.
+        cores: neuron cores.
+        parameters: stored weights and biases.
+        synops: synaptic operations a sample.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = "loihi1-sanafe"
+    chip: str | None = None
+    energy_j: float | None = Field(default=None, gt=0)
+    latency_s: float | None = Field(default=None, gt=0)
+    cores: int | None = Field(default=None, ge=1)
+    parameters: int | None = Field(default=None, ge=1)
+    synops: float | None = Field(default=None, gt=0)
+
+    @property
+    def fits_on(self) -> str:
+        """Name of the device whose limits bind."""
+        return self.chip or self.device
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by resource."""
+        return {key: float(value) for key in RESOURCES if (value := getattr(self, key)) is not None}
+
+
+RESOURCES = ("energy_j", "latency_s", "cores", "parameters", "synops")
+
+
+class SearchConfig(BaseModel):
+    """Section `[search]`: NSGA-II.
+
+    Attributes:
+        population: networks a generation.
+        generations: generations, the random first one included.
+        seed: of all randomness of the search.
+        draws: weight draws over which the fitness is averaged.
+        crossover: probability that a child has two parents.
+        micro_rate: probability that a gene of a neuron mutates.
+        meso_rate: probability that the motif of a cell mutates.
+        macro_rate: probability that a cell's width or halving, a connection, or the number of cells mutates.
+        infeasible_generations: generations without a network inside the budget, after which it stops.
+        workers: evaluating processes; the result does not depend on it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    population: int = Field(default=32, ge=4)
+    generations: int = Field(default=20, ge=1)
+    seed: int = Field(default=0, ge=0)
+    draws: int = Field(default=2, ge=2)
+    crossover: float = Field(default=0.7, ge=0, le=1)
+    micro_rate: float = Field(default=0.1, ge=0, le=1)
+    meso_rate: float = Field(default=0.15, ge=0, le=1)
+    macro_rate: float = Field(default=0.1, ge=0, le=1)
+    infeasible_generations: int = Field(default=3, ge=1)
+    workers: int = Field(default=1, ge=1)
+
+
+class Config(BaseModel):
+    """A whole experiment. Every section may be left out and has working defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: DataConfig = DataConfig()
+    space: SpaceConfig = Field(default_factory=lambda: SpaceConfig.model_validate({}))
+    budget: BudgetConfig = BudgetConfig()
+    search: SearchConfig = SearchConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def same_search(self, other: Config) -> bool:
+        """Whether two configurations give the same trials: all but training and worker count."""
+        return self._essence() == other._essence()
+
+    def _essence(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"training": True, "search": {"workers"}})
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML configuration and apply `section.key=value` overrides.
+
+    A relative NPZ path in `data.name` starts at the folder of the file.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, a key is unknown, a value is not allowed.
+    """
+    table = read_toml(path)
+    data = table.get("data")
+    if isinstance(data, dict) and str(data.get("name", "")).endswith(".npz"):
+        data["name"] = str((path.parent / data["name"]).resolve())
+    for override in overrides:
+        _apply(table, override)
+    return parse_config(table, str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file; ConfigError where it is missing or corrupt."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give the path of a TOML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from None
+
+
+def parse_config(table: Mapping[str, Any], source: str) -> Config:
+    """A configuration from a table; `source` names it in errors.
+
+    Raises:
+        ConfigError: every unknown key with the nearest known one, every value that is not allowed.
+    """
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        # A wrong item also makes its list too short; the item is the cause.
+        inner = {problem["loc"][:-1] for problem in found}
+        lines = [_explain(problem) for problem in found if problem["loc"] not in inner or not problem["loc"]]
+        head = f"{source}: " if len(lines) == 1 else f"{source}: {len(lines)} problems\n  "
+        raise ConfigError(head + "\n  ".join(lines)) from None
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    """Set one dotted key to a value written as in TOML, or bare text."""
+    name, separator, text = override.partition("=")
+    keys = name.strip().split(".")
+    if not separator or not all(keys):
+        raise ConfigError(f"--set {override!r}: allowed SECTION.KEY=VALUE, such as search.population=64")
+    here = table
+    for key in keys[:-1]:
+        here = here.setdefault(key, {})
+        if not isinstance(here, dict):
+            raise ConfigError(f"--set {override!r}: {key!r} is a value, not a section")
+    try:
+        here[keys[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        here[keys[-1]] = text.strip()
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One pydantic problem in the words of this project."""
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: found {problem['input']!r}, allowed {_allowed(problem)}"
+    known = _fields(path[:-1])
+    near = _nearest(path[-1], known)
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"unknown key {key!r}, allowed here: {', '.join(known)}{hint}"
+
+
+def _allowed(problem: Mapping[str, Any]) -> str:
+    message = str(problem["msg"])
+    for prefix in ("Input should be a valid ", "Input should be ", "Value error, "):
+        message = message.removeprefix(prefix)
+    return message
+
+
+def _fields(path: Sequence[str]) -> list[str]:
+    """Known keys of the section at `path`."""
+    model: type[BaseModel] = Config
+    for name in path:
+        if name in model.model_fields:
+            model = _model(model.model_fields[name].annotation) or model
+    return list(model.model_fields)
+
+
+def _nearest(key: str, known: Sequence[str]) -> str | None:
+    """The key that was meant: the same one of another section, or a similar one, this section first."""
+    dotted = {name: f"{section}.{name}" for section in Config.model_fields for name in _fields([section])}
+    if key in dotted:
+        return dotted[key]
+    here = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+    there = difflib.get_close_matches(key, dotted, 1)
+    return here[0] if here else dotted[there[0]] if there else None
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,103 @@
+"""A user's own data from an NPZ file."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msenas_hw.data.dataset import PARTS, Dataset, Labels
+from msenas_hw.data.encoding import Floats
+from targets.errors import DataError
+
+TEST_SHARE = 0.2
+
+
+def npz(path: Path, validation: int, recorded: bool) -> Dataset:
+    """Read `x`, `y` and, where given, `split` from an NPZ file.
+
+    Args:
+        path: the file. `x` is [N, ...] static values in [0, 1], or [N, T, ...] recorded events;
+            `y` is [N] whole class numbers from 0; `split` is [N] words `train`, `validation`,
+            `test`. Without `split` the last fifth is the test part.
+        validation: samples cut from the end of the training part where `split` names none, at most
+            half of it.
+        recorded: whether axis 1 of `x` is time.
+
+    Samples of 1 or 2 axes become [C, H, W] with ones: [F] -> [F, 1, 1], [H, W] -> [1, H, W].
+
+    Raises:
+        DataError: a missing, corrupt or inconsistent file.
+    """
+    arrays = _read(path)
+    x, y = _samples(path, arrays, recorded), _labels(path, arrays)
+    if len(x) != len(y):
+        raise DataError(f"{path}: x has {len(x)} samples, y has {len(y)}")
+    rows = _parts(path, arrays.get("split"), len(y), validation)
+    train, check, test = (rows[name] for name in PARTS)
+    classes = int(y.max()) + 1
+    return Dataset(path.stem, x[train], y[train], x[check], y[check], x[test], y[test], classes, recorded)
+
+
+def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; give a built-in name (digits) or an NPZ file") from None
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable NPZ file ({error})") from None
+    for key in ("x", "y"):
+        if key not in arrays:
+            raise DataError(f"{path}: array {key!r} is missing, found {', '.join(sorted(arrays)) or 'none'}")
+    return arrays
+
+
+def _samples(path: Path, arrays: dict[str, NDArray[np.generic]], recorded: bool) -> Floats:
+    raw = arrays["x"]
+    if not (np.issubdtype(raw.dtype, np.number) or raw.dtype == np.bool_):
+        raise DataError(f"{path}: x has type {raw.dtype}, allowed numbers")
+    lead = 2 if recorded else 1
+    if not lead + 1 <= raw.ndim <= lead + 3:
+        form = "[N, T, ...] with 1 to 3 further axes" if recorded else "[N, ...] with 1 to 3 further axes"
+        form += "" if recorded else " (recorded events take encoding 'events')"
+        raise DataError(f"{path}: x has shape {raw.shape}, allowed {form}")
+    if not raw.size:
+        raise DataError(f"{path}: x has shape {raw.shape}, so no samples")
+    x = raw.astype(np.float32)
+    bad = int(x.size - np.isfinite(x).sum())
+    if bad:
+        raise DataError(f"{path}: x holds {bad} NaN or infinite values of {x.size}")
+    shape = {1: (*x.shape[lead:], 1, 1), 2: (1, *x.shape[lead:])}.get(x.ndim - lead, x.shape[lead:])
+    return x.reshape(*x.shape[:lead], *shape)
+
+
+def _labels(path: Path, arrays: dict[str, NDArray[np.generic]]) -> Labels:
+    raw = arrays["y"]
+    if raw.ndim != 1 or not np.issubdtype(raw.dtype, np.integer) or (raw.size and int(raw.min()) < 0):
+        raise DataError(
+            f"{path}: y has shape {raw.shape} and type {raw.dtype}, allowed [N] whole numbers >= 0"
+        )
+    return raw.astype(np.int64)
+
+
+def _parts(
+    path: Path, split: NDArray[np.generic] | None, count: int, validation: int
+) -> dict[str, NDArray[np.int64]]:
+    """Row numbers of each part."""
+    if split is None:
+        words = np.full(count, "train", dtype="<U10")
+        words[count - math.ceil(count * TEST_SHARE) :] = "test"
+    else:
+        words = split.astype(str)
+    if words.shape != (count,) or (unknown := sorted(set(words.tolist()) - set(PARTS))):
+        found = f"shape {words.shape}" if words.shape != (count,) else ", ".join(unknown)
+        raise DataError(f"{path}: split has {found}, allowed [{count}] words of {', '.join(PARTS)}")
+    rows = {name: np.flatnonzero(words == name) for name in PARTS}
+    if not len(rows["validation"]):
+        cut = len(rows["train"]) - min(validation, len(rows["train"]) // 2)
+        rows["train"], rows["validation"] = rows["train"][:cut], rows["train"][cut:]
+    return rows

@@ -1,0 +1,95 @@
+"""Multi-objective search over spiking architectures."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from msenas_hw.config import Config
+from msenas_hw.search.engine import Engine, Progress, Report, silent
+from msenas_hw.search.evaluation import Measured, Setting, evaluate, setting
+from msenas_hw.search.folder import RunFolder, create, held, open_run, run_of
+from msenas_hw.search.store import Generation, Store, Trial
+from msenas_hw.search.study import Study
+from targets.errors import BudgetError
+
+__all__ = [
+    "Generation",
+    "Measured",
+    "Progress",
+    "Report",
+    "RunFolder",
+    "Setting",
+    "Store",
+    "Study",
+    "Trial",
+    "evaluate",
+    "open_run",
+    "resume",
+    "run_of",
+    "search",
+    "setting",
+]
+
+
+def search(
+    config: Config, run: Path | None = None, workers: int | None = None, report: Report = silent
+) -> Study:
+    """Search for networks inside the budget.
+
+    Args:
+        config: the experiment.
+        run: folder to make and write; without it the study lives in memory.
+        workers: evaluating processes, in place of `config.search.workers`; no result depends on it.
+            More than one starts processes, so a script must guard its main part with
+            `if __name__ == "__main__":`.
+        report: called with the state after each evaluation and generation.
+
+    Raises:
+        BudgetError: nothing meets the budget; says what binds, found against allowed.
+        ConfigError, DataError: the experiment cannot start.
+    """
+    given = setting(config)
+    if run is None:
+        store = Store(None)
+        Engine(config, given, store, report).run(workers or config.search.workers)
+        return Study(config, store)
+    return _into(create(run, config), given, workers, report)
+
+
+def resume(run: Path, workers: int | None = None, report: Report = silent) -> Study:
+    """Continue a search that was interrupted, to the trials that it would have had without.
+
+    Raises:
+        ConfigError: `run` is no run folder.
+        BudgetError: as in `search`.
+    """
+    folder = open_run(run)
+    return _into(folder, setting(folder.config), workers, report)
+
+
+def _into(folder: RunFolder, given: Setting, workers: int | None, report: Report) -> Study:
+    config = folder.config
+    with held(folder):
+        study = Study(config, Store(folder.study))
+        try:
+            Engine(config, given, study.store, report).run(workers or config.search.workers)
+        except BudgetError:
+            replace(folder, status="infeasible", chosen=None).write()
+            raise
+        replace(folder, status="complete", chosen=study.chosen).write()
+    return study
+
+
+class _Verb(ModuleType):
+    """`msenas_hw.search` is both this package and the verb, so the package can be called."""
+
+    def __call__(
+        self, config: Config, run: Path | None = None, workers: int | None = None, report: Report = silent
+    ) -> Study:
+        return search(config, run, workers, report)
+
+
+sys.modules[__name__].__class__ = _Verb

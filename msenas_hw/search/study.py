@@ -1,0 +1,132 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msenas_hw.config import Config
+from msenas_hw.search import objectives
+from msenas_hw.search.folder import open_run
+from msenas_hw.search.store import Generation, Store, Trial
+from msenas_hw.space import Genome
+from targets.errors import BudgetError, ConfigError
+
+if TYPE_CHECKING:
+    from msenas_hw.fitness import VarianceReport
+
+FRONT_KEYS = ("arch", "fitness", "energy_j", "latency_s", "spikes", "synops", "cores", "parameters", "motifs")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The trials of a search and what follows from them.
+
+    Attributes:
+        config: the experiment.
+        store: its evaluations.
+    """
+
+    config: Config
+    store: Store
+
+    @classmethod
+    def open(cls, run: Path) -> Study:
+        """The study of a run folder, finished or not.
+
+        Raises:
+            ConfigError: `run` is no run folder.
+            DataError: its database is damaged.
+        """
+        folder = open_run(run)
+        return cls(folder.config, Store(folder.study))
+
+    def trials(self) -> list[Trial]:
+        """Every trial in the order in which the search asked for it."""
+        return self.store.trials()
+
+    def generations(self) -> list[Generation]:
+        """Size and hypervolume of the front after each generation."""
+        return self.store.generations()
+
+    def front(self) -> list[Trial]:
+        """Feasible trials that none dominates in fitness, energy and latency, fittest first."""
+        return objectives.front(self.trials(), self.config.budget)
+
+    def front_rows(self) -> list[dict[str, Any]]:
+        """The front as plain tables; energy in J, latency in s, spikes and synops a sample."""
+        return [{key: _plain(getattr(trial.measured, key)) for key in FRONT_KEYS} for trial in self.front()]
+
+    @property
+    def chosen(self) -> str | None:
+        """Architecture of the highest fitness on the front; None where the front is empty."""
+        best = self.front()
+        return best[0].key if best else None
+
+    def find(self, arch: str) -> Trial:
+        """The trial of an architecture, by its name, a unique beginning of it, or `chosen`.
+
+        Raises:
+            BudgetError: `chosen`, but no trial is inside the budget.
+            ConfigError: no or several architectures of that name.
+        """
+        wanted = self.chosen if arch == "chosen" else arch
+        if wanted is None:
+            raise BudgetError("no network of this run is inside the budget, so none is chosen")
+        found = {trial.key: trial for trial in self.trials() if trial.key.startswith(wanted)}
+        if len(found) != 1:
+            raise ConfigError(
+                f"architecture {arch!r}: found {len(found)} in this run, allowed 1; see: msenas front RUN"
+            )
+        return next(iter(found.values()))
+
+    def genome(self, arch: str) -> Genome:
+        """The genome of an architecture (`find`)."""
+        return Genome.from_json(self.find(arch).measured.genome)
+
+    def variance(self) -> VarianceReport:
+        """Variance of the fitness between weight draws against that between networks.
+
+        Raises:
+            DataError: fewer than two live networks.
+        """
+        from msenas_hw.fitness import Fitness, variance_report
+
+        unique = {trial.key: trial.measured for trial in self.trials()}
+        return variance_report(
+            [Fitness(one.fitness, one.per_draw, one.alive, one.reason, (), ()) for one in unique.values()]
+        )
+
+    def to_frame(self) -> Any:
+        """All trials as a pandas DataFrame where pandas is installed, else as a list of tables."""
+        rows = [self._row(trial) for trial in self.trials()]
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            return rows
+        return pandas.DataFrame(rows)
+
+    def plot(self, path: Path | str) -> None:
+        """Draw trials and front into an SVG, PNG or PDF file; needs extra `report`."""
+        from msenas_hw.report.front import draw
+
+        draw(self, Path(path))
+
+    def _row(self, trial: Trial) -> dict[str, Any]:
+        measured, budget = trial.measured, self.config.budget
+        return {
+            "trial": trial.number,
+            "generation": trial.generation,
+            **{key: _plain(getattr(measured, key)) for key in FRONT_KEYS},
+            "per_draw": list(measured.per_draw),
+            "alive": measured.alive,
+            "feasible": objectives.feasible(measured, budget),
+            "violations": {k: v for k, v in objectives.violations(measured, budget).items() if v},
+            "failure": measured.failure,
+        }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
