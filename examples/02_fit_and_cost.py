@@ -43,6 +43,6 @@ for term, joules in cost.terms.items():
     print(f"  {term:<14} {joules:.3g} J")
 print("left out:", "; ".join(cost.omitted))
 
-too_large = cost_models.check(network(200_000), "loihi1")
+too_large = cost_models.check(network(20_000), "loihi1")
 for rule in too_large.broken:
     print(f"broken: {rule.rule} at {rule.node}: found {rule.found}, allowed {rule.allowed}")

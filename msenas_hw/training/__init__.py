@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from msenas_hw.training.config import TrainingConfig
-from msenas_hw.training.trainer import Epoch, Trained, train
+
+if TYPE_CHECKING:
+    from msenas_hw.training.trainer import Epoch, Trained, train
 
 __all__ = ["Epoch", "Trained", "TrainingConfig", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """The trainer imports torch, which takes seconds; a configuration does without it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'msenas_hw.training' has no attribute {name!r}")
+    from msenas_hw.training import trainer
+
+    return getattr(trainer, name)

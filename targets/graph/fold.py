@@ -64,7 +64,8 @@ def _pool(node: nir.SumPool2d | nir.AvgPool2d, shape: Shape) -> Folded:
 
 def _dense(node: nir.Affine | nir.Linear, shape: Shape) -> Folded:
     leading = int(np.prod(shape[:-1]))
-    matrix = csr_matrix(kron(identity(leading), csr_matrix(np.asarray(node.weight, dtype=np.float64))))
+    weight = csr_matrix(np.asarray(node.weight, dtype=np.float64))
+    matrix = weight if leading == 1 else csr_matrix(kron(identity(leading), weight))
     if not isinstance(node, nir.Affine):
         return matrix, None
     bias = np.broadcast_to(np.asarray(node.bias, dtype=np.float64), (*shape[:-1], node.weight.shape[0]))
