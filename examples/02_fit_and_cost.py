@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import nir
 import numpy as np
 
@@ -26,7 +28,7 @@ def network(hidden: int) -> targets.SpikingGraph:
         "output": nir.Output({"output": np.array([10])}),
     }
     names = list(nodes)
-    return targets.SpikingGraph.build(nodes, list(zip(names, names[1:], strict=False)), {"dt": 1e-3})
+    return targets.SpikingGraph.build(nodes, list(itertools.pairwise(names)), {"dt": 1e-3})
 
 
 graph = network(256)

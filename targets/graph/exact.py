@@ -12,6 +12,7 @@ import math
 
 import nir
 import numpy as np
+from numpy.typing import NDArray
 
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION, SYNAPSE
@@ -62,5 +63,5 @@ def _largest_sum(node: nir.NIRNode) -> float:
     return float(sums.max(initial=0.0))
 
 
-def _rounded(values: np.ndarray, grid: float) -> np.ndarray:  # type: ignore[type-arg]
+def _rounded(values: NDArray[np.generic], grid: float) -> NDArray[np.float32]:
     return (np.rint(np.asarray(values, dtype=np.float64) / grid) * grid).astype(np.float32)

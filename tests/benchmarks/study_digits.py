@@ -10,6 +10,7 @@ table of the last run.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -130,9 +131,7 @@ def plain(width: int, task: Task, draw: int) -> SpikingGraph:
 
     def conv(inputs: int, outputs: int, stride: int) -> nir.Conv2d:
         weight = rng.standard_normal((outputs, inputs, 3, 3)) / np.sqrt(9 * inputs)
-        return nir.Conv2d(
-            None, weight.astype(np.float32), stride, 1, 1, 1, np.zeros(outputs, np.float32)
-        )
+        return nir.Conv2d(None, weight.astype(np.float32), stride, 1, 1, 1, np.zeros(outputs, np.float32))
 
     def lif(shape: tuple[int, ...]) -> nir.LIF:
         one = np.ones(shape, np.float32)
@@ -155,7 +154,7 @@ def plain(width: int, task: Task, draw: int) -> SpikingGraph:
         "output": nir.Output({"output": np.array([task.classes])}),
     }
     names = list(nodes)
-    return SpikingGraph.build(nodes, list(zip(names, names[1:], strict=False)), {"dt": task.dt})
+    return SpikingGraph.build(nodes, list(itertools.pairwise(names)), {"dt": task.dt})
 
 
 def width_for(energy_j: float, given: Setting, config: Config) -> int:
@@ -169,7 +168,9 @@ def width_for(energy_j: float, given: Setting, config: Config) -> int:
 
 
 def summary(rows: list[dict[str, object]]) -> None:
-    print(f"\n{'network':<18}{'test':>8}{'worst':>8}{'fixed':>8}{'energy_j':>11}{'parameters':>12}  in budget")
+    print(
+        f"\n{'network':<18}{'test':>8}{'worst':>8}{'fixed':>8}{'energy_j':>11}{'parameters':>12}  in budget"
+    )
     for row in rows:
         runs = row["runs"]
         assert isinstance(runs, list)

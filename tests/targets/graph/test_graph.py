@@ -31,7 +31,11 @@ CHAIN = [("input", "w"), ("w", "l"), ("l", "output")]
         ({"w": LINEAR, "l": LIF}, [*CHAIN, CHAIN[0]], "'input' -> 'w' stands twice"),
         ({"w": nir.Linear(np.ones((3, 5))), "l": LIF}, CHAIN, r"node 'w' \(Linear\): input is \(4,\)"),
         ({"w": nir.Linear(np.ones((2, 4))), "l": LIF}, CHAIN, "node 'l'"),
-        ({"w": nir.Linear(np.full((3, 4), np.nan)), "l": LIF}, CHAIN, "weight holds 12 NaN or infinite of 12 values"),
+        (
+            {"w": nir.Linear(np.full((3, 4), np.nan)), "l": LIF},
+            CHAIN,
+            "weight holds 12 NaN or infinite of 12 values",
+        ),
         ({"w": LINEAR, "l": nir.LIF(-ONE, ONE, ONE * 0, ONE)}, CHAIN, "tau is -1.0, allowed > 0"),
         ({"w": LINEAR, "l": LIF, "lost": LIF}, CHAIN, "node 'lost' has no incoming edge"),
         ({"w": LINEAR, "t": nir.Threshold(ONE)}, [("input", "w"), ("w", "t")], "kind Threshold is not known"),
@@ -51,7 +55,8 @@ def test_order_cycles_and_hops(recurrent_graph: Callable[..., SpikingGraph]) -> 
     assert "l3" not in graph.cyclic
     hops = {(h.source, h.target, h.delay) for h in fold_graph(graph).hops}
     assert hops == {
-        ("input", "l1", 0), ("l1", "l2", 0), ("input", "l2", 0), ("l2", "l1", 2), ("l2", "l2", 1), ("l2", "l3", 0),
+        ("input", "l1", 0), ("l1", "l2", 0), ("input", "l2", 0),
+        ("l2", "l1", 2), ("l2", "l2", 1), ("l2", "l3", 0),
     }  # fmt: skip
 
 
