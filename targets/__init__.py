@@ -24,11 +24,13 @@ from targets.target import Refusal, Target, compile, find, names
 
 if TYPE_CHECKING:
     from targets.agreement import Agreement, verify
+    from targets.loihi.storage import load_program
     from targets.reference.from_torch import from_torch
 
 # These import torch, which takes seconds; graphs and files do without it.
 _LATE = {
     "from_torch": "targets.reference.from_torch",
+    "load_program": "targets.loihi.storage",
     "verify": "targets.agreement",
     "Agreement": "targets.agreement",
 }
@@ -64,6 +66,7 @@ __all__ = [
     "find",
     "from_torch",
     "load",
+    "load_program",
     "names",
     "save",
     "verify",

@@ -26,7 +26,7 @@ _POPULATION_KEYS = ("name", "shape", "du", "dv", "vth", "offset")
 _HOP_KEYS = ("source", "target", "exponent", "delay", "axonal_delay", "sign", "convolution")
 
 
-def save(program: Program, path: str | os.PathLike[str]) -> None:
+def save_program(program: Program, path: str | os.PathLike[str]) -> None:
     """Write `program`; nothing half-written is left on an error."""
     arrays: dict[str, Any] = {"graph": _graph_bytes(program)}
     populations: list[dict[str, Any]] = []
@@ -54,8 +54,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
 
 
-def load(path: str | os.PathLike[str]) -> Program:
-    """Read a program written by `save`; GraphError where it is none."""
+def load_program(path: str | os.PathLike[str]) -> Program:
+    """Read a program written by `save_program`; GraphError where it is none."""
     try:
         with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from targets.checks import check_input
 from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
-from targets.loihi import storage
 from targets.loihi.lower import lower
 from targets.loihi.normalise import refusals
 from targets.loihi.program import Program
 from targets.loihi.simulator import Simulator
+from targets.loihi.storage import save_program
 from targets.run import Run
 from targets.target import Refusal
 
@@ -79,7 +79,7 @@ class LoihiExecutable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the lowered program as .npz."""
-        storage.save(self.program, path)
+        save_program(self.program, path)
 
     def run(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
         """Run `x` [T, B, *input] of spikes."""

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 import targets
 from targets import ConfigError, GraphError, SpikingGraph, UnsupportedNodeError
 from targets.graph.hops import fold_graph
-from targets.loihi import limits, storage
+from targets.loihi import limits
 from targets.loihi.lower import lower
 from targets.loihi.rounding import round_membrane_bias, round_weights, sign_mode
+from targets.loihi.storage import save_program
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
@@ -67,8 +68,8 @@ def test_rounding_contract(values: list[float], bits: int) -> None:
 
 def test_a_program_survives_its_file(recurrent_graph: Callable[..., SpikingGraph], tmp_path: Path) -> None:
     program = lower(recurrent_graph(1))
-    storage.save(program, tmp_path / "p.npz")
-    again = storage.load(tmp_path / "p.npz")
+    save_program(program, tmp_path / "p.npz")
+    again = targets.load_program(tmp_path / "p.npz")
     assert again.drain == program.drain
     assert again.table == program.table
     for a, b in zip(program.hops, again.hops, strict=True):
@@ -78,7 +79,7 @@ def test_a_program_survives_its_file(recurrent_graph: Callable[..., SpikingGraph
         )  # fmt: skip
     (tmp_path / "bad.npz").write_bytes((tmp_path / "p.npz").read_bytes()[:500])
     with pytest.raises(GraphError, match=r"bad\.npz"):
-        storage.load(tmp_path / "bad.npz")
+        targets.load_program(tmp_path / "bad.npz")
 
 
 def test_refusals_come_all_at_once() -> None:
