@@ -34,7 +34,7 @@ import targets
 from targets.errors import GraphError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import POPULATION, SYNAPSE
+from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
 from targets.reference import stateless
 from targets.reference.network import delayed
@@ -118,7 +118,7 @@ def scaled(graph: SpikingGraph, factors: Mapping[str, float]) -> SpikingGraph:
     """A copy with every weight into population p multiplied by factors[p], in float32."""
     nodes = dict(graph.nodes)
     for population, factor in factors.items():
-        for name in _synapses_into(graph, population):
+        for name in graph.synapses_into(population):
             nodes[name] = replace_weight(nodes[name], np.float32(factor) * nodes[name].weight)
     return graph.replace(nodes=nodes)
 
@@ -141,19 +141,6 @@ def _readout(graph: SpikingGraph) -> str:
     if len(sources) != 1 or not isinstance(graph.nodes[sources[0]], POPULATION):
         raise GraphError(f"balance: Output reads {', '.join(sources)}, allowed one population")
     return sources[0]
-
-
-def _synapses_into(graph: SpikingGraph, population: str) -> list[str]:
-    """Synapse nodes between `population` and the populations before it."""
-    found: list[str] = []
-    pending = list(graph.predecessors[population])
-    while pending:
-        name = pending.pop(0)
-        if isinstance(graph.nodes[name], SYNAPSE):
-            found.append(name)
-        elif not isinstance(graph.nodes[name], (*POPULATION, nir.Input)):
-            pending.extend(graph.predecessors[name])
-    return found
 
 
 def _open_loop(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, float] | Dead:

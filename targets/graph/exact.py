@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import POPULATION, SYNAPSE
 
 _EXACT_BITS = 24
 
@@ -28,7 +27,7 @@ def exact_sums(graph: SpikingGraph) -> SpikingGraph:
     """
     nodes = dict(graph.nodes)
     for name in graph.populations:
-        synapses = synapses_before(graph, name)
+        synapses = graph.synapses_into(name)
         total = sum(_largest_sum(graph.nodes[n]) for n in synapses)
         if total == 0:
             continue
@@ -40,19 +39,6 @@ def exact_sums(graph: SpikingGraph) -> SpikingGraph:
                 node.bias = _rounded(node.bias, grid)
             nodes[synapse] = node
     return graph.replace(nodes=nodes)
-
-
-def synapses_before(graph: SpikingGraph, population: str) -> list[str]:
-    """Synapse nodes between `population` and the populations before it, through Delay and other nodes."""
-    found: list[str] = []
-    pending = list(graph.predecessors[population])
-    while pending:
-        name = pending.pop(0)
-        if isinstance(graph.nodes[name], SYNAPSE):
-            found.append(name)
-        elif not isinstance(graph.nodes[name], (*POPULATION, nir.Input)):
-            pending.extend(graph.predecessors[name])
-    return found
 
 
 def _largest_sum(node: nir.NIRNode) -> float:

@@ -11,7 +11,7 @@ import nir
 import numpy as np
 
 from targets.errors import GraphError
-from targets.graph.kinds import KNOWN, POPULATION, kind
+from targets.graph.kinds import KNOWN, POPULATION, SYNAPSE, kind
 from targets.graph.order import components
 from targets.graph.profile import HOUSE, Profile
 from targets.graph.shapes import Shape, output_shape, own_shape
@@ -127,6 +127,18 @@ class SpikingGraph:
         """Shape that arrives at a node."""
         sources = self.predecessors[name]
         return self.shapes[sources[0]] if sources else self.shapes[name]
+
+    def synapses_into(self, population: str) -> tuple[str, ...]:
+        """Synapse nodes between `population` and the populations before it, through all other nodes."""
+        found: list[str] = []
+        pending = list(self.predecessors[population])
+        while pending:
+            name = pending.pop(0)
+            if isinstance(self.nodes[name], SYNAPSE):
+                found.append(name)
+            elif not isinstance(self.nodes[name], (*POPULATION, nir.Input)):
+                pending.extend(self.predecessors[name])
+        return tuple(found)
 
     def require_dt(self, verb: str) -> float:
         """The step in seconds, or a GraphError that says how to give it."""
