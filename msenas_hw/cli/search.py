@@ -55,7 +55,23 @@ def search(
 def conclude(study: Study, folder: Path, form: Format) -> None:
     """Show what a finished search found."""
     emit(form, study.front_rows())
+    say(reliability(study))
     say(f"chosen: {study.chosen}; train it with: msenas train {folder} --arch chosen")
+
+
+def reliability(study: Study) -> str:
+    """How much of the fitness is the network's own, in words."""
+    from targets.errors import DataError
+
+    try:
+        found = study.variance()
+    except DataError as error:
+        return f"reliability of the fitness: {error}"
+    return (
+        f"fitness variance: {found.between_networks:.2g} between {found.networks} networks, "
+        f"{found.between_draws:.2g} between draws of their weights "
+        f"(reliability of the mean of {found.draws} draws: {found.mean:.2f})"
+    )
 
 
 def _dry_run(experiment: Config, workers: int | None, form: Format) -> None:
