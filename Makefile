@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/quickstart
-# The one network that quickstart trains.
-MODEL = $$(ls $(RUN)/artifacts/*/model.nir)
+# The network trained last.
+MODEL = $$(ls -t $(RUN)/artifacts/*/model.nir | head -n 1)
 
 .PHONY: quickstart install lava test lint types examples clean
 
 quickstart: $(VENV)/.installed lava
-	$(BIN)/msenas search examples/quickstart.toml --run $(RUN)
+	if [ -f $(RUN)/run.toml ]; then $(BIN)/msenas resume $(RUN); \
+	else $(BIN)/msenas search examples/quickstart.toml --run $(RUN); fi
 	$(BIN)/msenas front $(RUN)
 	$(BIN)/msenas train $(RUN) --arch chosen
 	$(BIN)/msenas compile $(MODEL) --target onnx -o $(RUN)/chosen.onnx
