@@ -29,7 +29,7 @@ class BudgetConfig(BaseModel):
         synops: synaptic operations a sample.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     device: str = "loihi1-sanafe"
     chip: str | None = None
@@ -50,6 +50,7 @@ class BudgetConfig(BaseModel):
         return {key: float(value) for key in RESOURCES if (value := getattr(self, key)) is not None}
 
 
+_PATHS = (("data", "name", ".npz"), ("budget", "device", ".toml"), ("budget", "chip", ".toml"))
 RESOURCES = ("energy_j", "latency_s", "cores", "parameters", "synops")
 
 
@@ -105,18 +106,27 @@ class Config(BaseModel):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a TOML configuration and apply `section.key=value` overrides.
 
-    A relative NPZ path in `data.name` starts at the folder of the file.
+    A relative path of an NPZ or a device starts at the folder of the file, in an override at the
+    working folder.
 
     Raises:
         ConfigError: the file is missing or no TOML, a key is unknown, a value is not allowed.
     """
     table = read_toml(path)
-    data = table.get("data")
-    if isinstance(data, dict) and str(data.get("name", "")).endswith(".npz"):
-        data["name"] = str((path.parent / data["name"]).resolve())
+    _anchor(table, path.parent)
     for override in overrides:
         _apply(table, override)
+    _anchor(table, Path())
     return parse_config(table, str(path))
+
+
+def _anchor(table: dict[str, Any], folder: Path) -> None:
+    """Make relative paths absolute, so that a run can be resumed from any folder."""
+    for section, key, suffix in _PATHS:
+        values = table.get(section)
+        value = values.get(key) if isinstance(values, dict) else None
+        if isinstance(values, dict) and isinstance(value, str) and value.endswith(suffix):
+            values[key] = str((folder / value).resolve())
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -169,6 +179,10 @@ def _explain(problem: Mapping[str, Any]) -> str:
     """One pydantic problem in the words of this project."""
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+        return f"{key}.{_allowed(problem)}"  # a rule between keys; its text begins with the key
+    if problem["type"] == "missing":
+        return f"{key}: missing; {'.'.join(path[:-1])} is {problem['input']!r}"
     if problem["type"] != "extra_forbidden":
         return f"{key}: found {problem['input']!r}, allowed {_allowed(problem)}"
     known = _fields(path[:-1])
@@ -178,6 +192,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
 
 
 def _allowed(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "model_type":
+        return f"a section, such as [{problem['loc'][-1]}]"
     message = str(problem["msg"])
     for prefix in ("Input should be a valid ", "Input should be ", "Value error, "):
         message = message.removeprefix(prefix)

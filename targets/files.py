@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from targets.errors import ConfigError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends well, and is removed otherwise."""
+    """A temporary path beside `path` that replaces it when the block ends well, and is removed otherwise.
+
+    Raises:
+        ConfigError: `path` is a folder, a device or another thing that must not be replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is no regular file, so it is not replaced; give another path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msenas_hw.data import DataConfig, load
+from msenas_hw.data.npz import arrays
 from msenas_hw.search.folder import run_of
 from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
@@ -69,11 +69,7 @@ def _recorded_steps(data: str, shape: tuple[int, ...]) -> int | None:
     path = Path(data)
     if path.suffix != ".npz" or not path.is_file():
         return None
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            found = tuple(archive["x"].shape)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # `load` says what is wrong with the file
+    found = tuple(arrays(path)["x"].shape)
     return found[1] if len(found) == len(shape) + 2 and found[2:] == shape else None
 
 

@@ -26,8 +26,8 @@ Profile = Annotated[
     list[str] | None,
     typer.Option(
         "--profile",
-        metavar="KEY=VALUE",
-        help="What the file leaves open, such as dt=1e-4.",
+        metavar="NAME|KEY=VALUE",
+        help="What the file leaves open, such as dt=1e-4, or its writer, such as sinabs.",
         show_default=False,
     ),
 ]
@@ -70,7 +70,7 @@ def read_model(path: Path, profile: list[str] | None) -> SpikingGraph:
     """The graph of a NIR file, with the `--profile` values on top.
 
     Raises:
-        ConfigError: a profile option is malformed.
+        ConfigError: an unknown profile or value.
         GraphError: the file is missing or no valid network.
     """
     import targets
@@ -78,7 +78,7 @@ def read_model(path: Path, profile: list[str] | None) -> SpikingGraph:
     values: dict[str, str] = {}
     for item in profile or []:
         key, separator, value = item.partition("=")
-        if not separator:
-            raise targets.ConfigError(f"--profile {item!r}: allowed KEY=VALUE, such as dt=1e-4")
-        values[key.strip()] = value.strip()
+        values[key.strip() if separator else "writer"] = value.strip() if separator else item.strip()
+    if not path.is_file():
+        raise targets.GraphError(f"{path}: no such file; give the path of a NIR file")
     return targets.load(path, values or None)

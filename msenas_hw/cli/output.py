@@ -14,7 +14,8 @@ WIDE = 200
 
 def say(text: str) -> None:
     """Talk to the user."""
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # closed; print would then talk to stdout
+        print(text, file=sys.stderr, flush=True)
 
 
 def emit(form: Format, data: Any, *tables: Sequence[Mapping[str, Any]]) -> None:
@@ -25,6 +26,8 @@ def emit(form: Format, data: Any, *tables: Sequence[Mapping[str, Any]]) -> None:
         data: what JSON shows; as table where `tables` is empty, a list row by row, a mapping key by key.
         tables: what to show in place of `data` as tables.
     """
+    if sys.stdout is None:
+        raise OSError("stdout is closed; nowhere to write the data to")
     if form is Format.JSON:
         json.dump(data, sys.stdout, indent=2, default=_plain)
         sys.stdout.write("\n")

@@ -28,7 +28,8 @@ def shown(run: Path) -> Iterator[Report]:
         with _reporter() as report:
             yield report
     except KeyboardInterrupt:
-        say(f"interrupted; continue with: msenas resume {run}")
+        begun = (run / "run.toml").exists()
+        say(f"interrupted; continue with: msenas resume {run}" if begun else "interrupted before it began")
         raise typer.Exit(INTERRUPTED) from None
 
 

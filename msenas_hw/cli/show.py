@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from msenas_hw.cli.options import Format, Model, Output, Profile, read_model
-from msenas_hw.cli.output import emit, say
+from msenas_hw.cli.output import emit
 
 
 def show(model: Model, profile: Profile = None, form: Output = Format.TABLE) -> None:
@@ -26,6 +26,3 @@ def show(model: Model, profile: Profile = None, form: Output = Format.TABLE) -> 
     emit(
         form, {"nodes": nodes, "profile": settings, "assumptions": list(graph.assumptions)}, nodes, [settings]
     )
-    if form is Format.TABLE:
-        for sentence in graph.assumptions:
-            say(f"assumed: {sentence}")

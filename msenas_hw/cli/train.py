@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,6 @@ from msenas_hw.cli.output import emit, say
 if TYPE_CHECKING:
     from msenas_hw.config import Config
     from msenas_hw.data import Dataset
-    from msenas_hw.space import Genome
     from msenas_hw.training import Trained
     from targets.graph.graph import SpikingGraph
 
@@ -37,20 +37,29 @@ def train(
     """Train a network of a run; writes model.nir and train.json, exit code 3 where it is over budget."""
     import targets
     from msenas_hw.data import load
-    from msenas_hw.search import Study, open_run
+    from msenas_hw.search import Study, open_run, setting
+    from msenas_hw.training.initial import initial
 
     folder, study = open_run(run), Study.open(run)
     config, name = folder.config, study.find(arch).key
     section = config.data
     data = load(section.name, validation=section.validation, recorded=section.encoding == "events")
     wanted = tuple(range(seeds)) if seeds else config.training.seeds
-    trained = [_trained(study.genome(name), data, config, seed) for seed in wanted]
-    rows = [_row(one, data, config) for one in trained]
+    given = setting(config)
+    # What would fail after hours of training fails now.
+    for part in ("train", "validation", "test"):
+        data.inputs(part, section.encoding, section.steps, 1)
+    place = folder.artifacts(name)
+    place.mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=place).close()
+    trained, rows = [], []
+    for seed in wanted:
+        graph, draw = initial(study.genome(name), given, seed)
+        trained.append(_trained(graph, data, config, seed))
+        rows.append(_row(trained[-1], draw, data, config))
     best = max(
         range(len(rows)), key=lambda index: (rows[index]["within_budget"], rows[index]["validation_accuracy"])
     )
-    place = folder.artifacts(name)
-    place.mkdir(parents=True, exist_ok=True)
     targets.save(trained[best].graph, place / "model.nir")
     report = {"arch": name, "model": str(place / "model.nir"), "kept": rows[best]["seed"], "runs": rows}
     _write(place / "train.json", report)
@@ -61,7 +70,7 @@ def train(
         raise typer.Exit(OVER_BUDGET)
 
 
-def _trained(genome: Genome, data: Dataset, config: Config, seed: int) -> Trained:
+def _trained(initial: SpikingGraph, data: Dataset, config: Config, seed: int) -> Trained:
     from msenas_hw.search.remeasure import figures
     from msenas_hw.training import train as fit
 
@@ -72,7 +81,7 @@ def _trained(genome: Genome, data: Dataset, config: Config, seed: int) -> Traine
         return figures(graph, sample, budget).share(budget)
 
     return fit(
-        _initial(genome, data, config, seed),
+        initial,
         data,
         section.encoding,
         section.steps,
@@ -86,23 +95,7 @@ def _trained(genome: Genome, data: Dataset, config: Config, seed: int) -> Traine
     )
 
 
-def _initial(genome: Genome, data: Dataset, config: Config, seed: int) -> SpikingGraph:
-    """The balanced network from which training starts; each seed has its own weights."""
-    from msenas_hw.fitness import Balanced, balance
-    from msenas_hw.search import setting
-    from msenas_hw.space import decode
-    from targets.errors import MsenasError
-
-    given = setting(config)
-    found = balance(decode(genome, given.task, seed), given.x)
-    if not isinstance(found, Balanced):
-        raise MsenasError(
-            f"seed {seed}: the untrained network is dead at node {found.node!r}: {found.reason}"
-        )
-    return found.graph
-
-
-def _row(trained: Trained, data: Dataset, config: Config) -> dict[str, Any]:
+def _row(trained: Trained, draw: int, data: Dataset, config: Config) -> dict[str, Any]:
     """A run's figures; accuracy and costs are those of the test part, read here for the only time."""
     import targets
     from msenas_hw.search.remeasure import figures
@@ -113,6 +106,7 @@ def _row(trained: Trained, data: Dataset, config: Config) -> dict[str, Any]:
     found = figures(trained.graph, x, config.budget)
     return {
         "seed": trained.seed,
+        "draw": draw,
         "validation_accuracy": trained.validation_accuracy,
         "test_accuracy": float((run.classes() == labels).mean()),
         "energy_j": found.energy_j,

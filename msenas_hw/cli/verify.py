@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Annotated
 
 import typer
@@ -45,6 +46,7 @@ def verify(
         raise targets.ConfigError(
             f"--target: found {', '.join(target)}, allowed at least 2 different targets"
         )
+    _check_comparable(target)
     graph = read_model(model, profile)
     given = read_inputs(model, graph, data, encoding, steps, split, samples)
     found = targets.verify(graph, given.x, target, labels=given.labels)
@@ -52,5 +54,18 @@ def verify(
     summary = {"agree": report["agree"], **(report["quantisation"] or {})}
     emit(form, report, [{key: pair[key] for key in COLUMNS} for pair in report["pairs"]], [summary])
     if not report["agree"]:
-        say("error: " + ("the targets disagree" if report["pairs"] else "no two targets share an arithmetic"))
+        say("error: the targets disagree")
         raise typer.Exit(DISAGREE)
+
+
+def _check_comparable(names: list[str]) -> None:
+    """ConfigError unless two of the targets share an arithmetic."""
+    import targets
+
+    held = {name: targets.find(name).arithmetics for name in names}
+    if not any(set(held[a]) & set(held[b]) for a, b in combinations(held, 2)):
+        found = "; ".join(f"{name} has {', '.join(own)}" for name, own in held.items())
+        raise targets.ConfigError(
+            f"--target: no two of them share an arithmetic, so none can be compared ({found}); "
+            "allowed such as reference with onnx, onnx with loihi"
+        )

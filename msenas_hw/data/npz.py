@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,32 +33,34 @@ def npz(path: Path, validation: int, recorded: bool) -> Dataset:
     Raises:
         DataError: a missing, corrupt or inconsistent file.
     """
-    arrays = _read(path)
-    x, y = _samples(path, arrays, recorded), _labels(path, arrays)
+    found = arrays(path)
+    x, y = _samples(path, found, recorded), _labels(path, found)
     if len(x) != len(y):
         raise DataError(f"{path}: x has {len(x)} samples, y has {len(y)}")
-    rows = _parts(path, arrays.get("split"), len(y), validation)
+    rows = _parts(path, found.get("split"), len(y), validation)
     train, check, test = (rows[name] for name in PARTS)
     classes = int(y.max()) + 1
     return Dataset(path.stem, x[train], y[train], x[check], y[check], x[test], y[test], classes, recorded)
 
 
-def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+def arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an NPZ file, `x` and `y` among them; DataError where there is none."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        # np.load also opens .npy and pickles; NpzFile reads nothing but archives.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            found = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; give a built-in name (digits) or an NPZ file") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable NPZ file ({error})") from None
     for key in ("x", "y"):
-        if key not in arrays:
-            raise DataError(f"{path}: array {key!r} is missing, found {', '.join(sorted(arrays)) or 'none'}")
-    return arrays
+        if key not in found:
+            raise DataError(f"{path}: array {key!r} is missing, found {', '.join(sorted(found)) or 'none'}")
+    return found
 
 
-def _samples(path: Path, arrays: dict[str, NDArray[np.generic]], recorded: bool) -> Floats:
-    raw = arrays["x"]
+def _samples(path: Path, found: dict[str, NDArray[np.generic]], recorded: bool) -> Floats:
+    raw = found["x"]
     if not (np.issubdtype(raw.dtype, np.number) or raw.dtype == np.bool_):
         raise DataError(f"{path}: x has type {raw.dtype}, allowed numbers")
     lead = 2 if recorded else 1
@@ -75,8 +78,8 @@ def _samples(path: Path, arrays: dict[str, NDArray[np.generic]], recorded: bool)
     return x.reshape(*x.shape[:lead], *shape)
 
 
-def _labels(path: Path, arrays: dict[str, NDArray[np.generic]]) -> Labels:
-    raw = arrays["y"]
+def _labels(path: Path, found: dict[str, NDArray[np.generic]]) -> Labels:
+    raw = found["y"]
     if raw.ndim != 1 or not np.issubdtype(raw.dtype, np.integer) or (raw.size and int(raw.min()) < 0):
         raise DataError(
             f"{path}: y has shape {raw.shape} and type {raw.dtype}, allowed [N] whole numbers >= 0"

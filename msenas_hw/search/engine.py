@@ -33,6 +33,8 @@ from msenas_hw.search.store import Generation, Store, Trial
 from targets.errors import MsenasError
 
 PymooConfig.warnings["not_compiled"] = False
+# Matings a generation until it is full; in a space that is used up, pymoo's 100 take minutes.
+MATING_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Engine:
             eliminate_duplicates=KnownElimination(shared),
             seed=section.seed,
         )
+        algorithm.mating.n_max_iterations = MATING_ATTEMPTS
         return algorithm.setup(Candidates(), termination=("n_gen", section.generations))
 
     def _measure(self, generation: int, asked: Population, workplace: Pool, workers: int) -> list[Measured]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from msenas_hw.config import Config
 from msenas_hw.space import Genome, Task
+from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
 from targets.run import Run
 
@@ -104,12 +105,25 @@ def setting(config: Config) -> Setting:
     """The setting that a configuration asks for; reads the data.
 
     Raises:
-        ConfigError, DataError: the data are missing, or do not suit the encoding.
+        ConfigError, DataError: the data are missing, or do not suit the encoding; a device of the
+            budget is unknown, or has no cost model.
     """
+    from cost_models import load_device
     from msenas_hw.data import load
 
-    section = config.data
+    section, budget = config.data, config.budget
+    load_device(budget.fits_on)
+    if load_device(budget.device).model == "limits":
+        raise ConfigError(
+            f"budget.device: {budget.device!r} has limits and no energy model; "
+            f"name a cost model (see: msenas devices), and budget.chip = {budget.device!r} for its limits"
+        )
     data = load(section.name, validation=section.validation, recorded=section.encoding == "events")
+    if data.classes > len(data.train_y):
+        raise DataError(
+            f"data {data.name!r}: found class {data.classes - 1} among {len(data.train_y)} training samples, "
+            "allowed fewer classes than samples; number the classes from 0"
+        )
     x = data.batch(section.encoding, section.steps, section.samples)
     channels, rows, columns = data.input_shape
     task = Task((channels, rows, columns), data.classes, section.steps, section.dt_s)

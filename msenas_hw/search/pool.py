@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -86,10 +87,11 @@ class Several:
             MsenasError: a worker died, of too little memory for example.
         """
         try:
-            futures = {
-                self._executor.submit(_evaluate, genome.to_json(), key): index
-                for index, (key, genome) in enumerate(jobs)
-            }
+            with _deaf():
+                futures = {
+                    self._executor.submit(_evaluate, genome.to_json(), key): index
+                    for index, (key, genome) in enumerate(jobs)
+                }
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool:
@@ -97,6 +99,19 @@ class Several:
                 "a worker process died, perhaps for want of memory; "
                 "resume with fewer workers, finished evaluations are kept"
             ) from None
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C, which reaches the whole group: the search answers it.
+
+    The mask is inherited, so it also holds while a worker imports. This process hears it on leaving.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _settings: list[Setting] = []
@@ -107,7 +122,6 @@ def _start(setting: Setting) -> None:
     import torch
 
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the search answers it
     _settings.append(setting)
     # A worker holds both ends of its queue, so it would wait for ever after the search was killed.
     threading.Thread(target=_die_with_parent, daemon=True).start()

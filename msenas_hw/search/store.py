@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from msenas_hw.search.evaluation import Measured
-from targets.errors import DataError
+from targets.errors import DataError, MsenasError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations(
@@ -21,6 +23,11 @@ CREATE TABLE IF NOT EXISTS generations(
     hypervolume REAL NOT NULL);
 """
 VERSION = 1
+# Errors whose cause lies outside the file.
+_OUTSIDE = (
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,23 +56,46 @@ class Store:
     Args:
         path: the file, or None for a database in memory.
 
+    Every method but `close` raises the same errors as the constructor.
+
     Raises:
-        DataError: the file is no study, or of a newer version.
+        DataError: the file is no study, damaged, or of a newer version.
+        MsenasError: the file cannot be read or written just now; the disk is full, for example.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=30.0)
-        try:
+        with self._guarded():
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=30.0)
             (found,) = self._database.execute("PRAGMA user_version").fetchone()
             if found > VERSION:
                 raise DataError(
                     f"{path}: study of version {found}, allowed up to {VERSION}; update msenas-hw"
                 )
-            self._database.executescript(SCHEMA)
-            self._database.execute(f"PRAGMA user_version = {VERSION}")
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{path}: not a study database ({error})") from None
+            if found < VERSION:  # a reader must not write, its run may lie on a read-only disk
+                self._database.executescript(SCHEMA)
+                self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            again = self._again()
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:  # the low byte is the kind
+                raise MsenasError(
+                    f"{self.path}: {error}; what is evaluated so far is kept, mend the cause and then {again}"
+                ) from None
+            raise DataError(
+                f"{self.path}: not a study database, or damaged ({error}); remove it and {again}"
+            ) from None
+        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{self.path}: holds a damaged record ({error}); remove the file and {self._again()}"
+            ) from None
+
+    def _again(self) -> str:
+        return f"run: msenas resume {self.path.parent if self.path else 'RUN'}"
 
     def close(self) -> None:
         """Let go of the file."""
@@ -74,18 +104,20 @@ class Store:
     def find(self, key: str, setting: str) -> Measured | None:
         """The stored evaluation of a candidate, if any."""
         query = "SELECT record, seconds FROM evaluations WHERE key = ? AND setting = ?"
-        row = self._database.execute(query, (key, setting)).fetchone()
-        return Measured.from_json(*row) if row else None
+        with self._guarded():
+            row = self._database.execute(query, (key, setting)).fetchone()
+            return Measured.from_json(*row) if row else None
 
     def add(self, key: str, setting: str, measured: Measured) -> None:
         """Store one evaluation; it is on disk when this returns."""
         row = (key, setting, measured.to_json(), measured.seconds)
-        self._database.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?)", row)
+        with self._guarded():
+            self._database.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?)", row)
 
     def tell(self, setting: str, trials: Sequence[Trial], state: Generation) -> None:
         """Store the trials of a generation and its state, all or none."""
         rows = [(trial.number, trial.generation, trial.key, setting) for trial in trials]
-        with self._database:
+        with self._guarded(), self._database:
             self._database.execute("BEGIN")
             self._database.executemany("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", rows)
             row = (state.generation, state.trials, state.front, state.hypervolume)
@@ -97,12 +129,14 @@ class Store:
             "SELECT number, generation, trials.key, record, seconds FROM trials "
             "JOIN evaluations USING (key, setting) ORDER BY number"
         )
-        return [
-            Trial(number, generation, key, Measured.from_json(record, seconds))
-            for number, generation, key, record, seconds in self._database.execute(query)
-        ]
+        with self._guarded():
+            return [
+                Trial(number, generation, key, Measured.from_json(record, seconds))
+                for number, generation, key, record, seconds in self._database.execute(query)
+            ]
 
     def generations(self) -> list[Generation]:
         """State after each generation, in order."""
         query = "SELECT generation, trials, front, hypervolume FROM generations ORDER BY generation"
-        return [Generation(*row) for row in self._database.execute(query)]
+        with self._guarded():
+            return [Generation(*row) for row in self._database.execute(query)]

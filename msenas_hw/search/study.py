@@ -41,7 +41,8 @@ class Study:
             DataError: its database is damaged.
         """
         folder = open_run(run)
-        return cls(folder.config, Store(folder.study))
+        # A search killed early has no database yet, and a reader makes none.
+        return cls(folder.config, Store(folder.study if folder.study.exists() else None))
 
     def trials(self) -> list[Trial]:
         """Every trial in the order in which the search asked for it."""

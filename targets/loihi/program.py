@@ -3,7 +3,7 @@
 Per population, each step t of its window (Davies et al. 2018; Lava's bit-accurate LIF model):
 
     a = sum over hops of (W @ s) << exponent      with s taken 1 + axonal_delay steps earlier
-    u = trunc(u * (4096 - (du + 1)) / 4096) + ((a + bias_u) << 6)    wraps at 24 bits
+    u = trunc(u * (4096 - (du + 1)) / 4096) + ((a + bias_u) << 6)    wraps into (-2^23, 2^23]
     v = trunc(v * (4096 - dv) / 4096) + u + bias_v                   clipped to +-(2^23 - 1)
     spike = v > (vth << 6);  v = 0 where spike
 """

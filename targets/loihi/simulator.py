@@ -122,7 +122,7 @@ class _Neurons:
         row = min(local, len(self.bias_u) - 1)
         driven = (self.bias_u[row] + arrived) * 2.0**limits.STATE_SHIFT
         u = torch.trunc(self.u * self.keep_u / limits.DECAY_ONE) + driven
-        self.u = torch.remainder(u + _HALF, _WRAP) - _HALF
+        self.u = _HALF - torch.remainder(_HALF - u, _WRAP)
         row = min(local, len(self.bias_v) - 1)
         v = torch.trunc(self.v * self.keep_v / limits.DECAY_ONE) + self.u + self.bias_v[row]
         v = v.clamp(-limits.STATE_MAX, limits.STATE_MAX)

@@ -21,12 +21,12 @@ import numpy as np
 import targets
 from msenas_hw.config import Config
 from msenas_hw.data import Dataset, load
-from msenas_hw.fitness import Balanced, balance
 from msenas_hw.search import Setting, Study, evaluate, setting
 from msenas_hw.search.objectives import feasible
 from msenas_hw.search.remeasure import figures
-from msenas_hw.space import Genome, Task, arch_id, decode, sample
+from msenas_hw.space import Genome, Task, arch_id, sample
 from msenas_hw.training import train
+from msenas_hw.training.initial import first_alive, initial
 from targets import SpikingGraph
 
 WIDTHS = range(4, 65, 2)
@@ -91,21 +91,8 @@ def accuracy(graph: SpikingGraph, x: np.ndarray, y: np.ndarray, target: str) -> 
     return float((targets.compile(graph, target).run(x).classes() == y).mean())
 
 
-def alive(draw: Callable[[int], SpikingGraph], given: Setting) -> Callable[[int], SpikingGraph]:
-    """Balanced networks by seed; a draw that no balancing brings to life is replaced by a later one."""
-
-    def initial(seed: int) -> SpikingGraph:
-        for attempt in range(seed, seed + 1000, 100):
-            found = balance(draw(attempt), given.x)
-            if isinstance(found, Balanced):
-                return found.graph
-        raise RuntimeError(f"seed {seed}: ten draws are dead")
-
-    return initial
-
-
 def genome_graph(genome: Genome, given: Setting) -> Callable[[int], SpikingGraph]:
-    return alive(lambda draw: decode(genome, given.task, draw), given)
+    return lambda seed: initial(genome, given, seed)[0]
 
 
 def random_genomes(config: Config, given: Setting, count: int) -> list[Genome]:
@@ -120,7 +107,7 @@ def random_genomes(config: Config, given: Setting, count: int) -> list[Genome]:
 
 
 def plain_graph(width: int, given: Setting) -> Callable[[int], SpikingGraph]:
-    return alive(lambda draw: plain(width, given.task, draw), given)
+    return lambda seed: first_alive(lambda draw: plain(width, given.task, draw), given, seed)[0]
 
 
 def plain(width: int, task: Task, draw: int) -> SpikingGraph:

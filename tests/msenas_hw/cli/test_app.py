@@ -35,7 +35,7 @@ def network(width: int) -> targets.SpikingGraph:
         return rng.integers(-16, 33, (rows, columns)) / 256
 
     def neurons(count: int) -> nir.IF:
-        return nir.IF(r=np.ones(count), v_threshold=np.ones(count), v_reset=np.zeros(count))
+        return nir.IF(r=np.full(count, 1000.0), v_threshold=np.ones(count), v_reset=np.zeros(count))
 
     nodes = {
         "input": nir.Input({"input": np.array([1, 8, 8])}),
@@ -56,6 +56,7 @@ def model(tmp_path):
     return tmp_path / "model.nir"
 
 
+SPIKES = np.ones((6, 2, 1, 8, 8), np.float32)
 DIGITS = ("--data", "digits", "--steps", "6", "--samples", "5", "--format", "json")
 
 
@@ -79,7 +80,6 @@ def test_help_names_every_verb_and_loads_nothing_heavy():
         (["front"], 2, "RUN"),
         (["search", "absent.toml"], 2, "absent.toml: no such file"),
         (["front", "absent"], 2, "run.toml is missing"),
-        (["show", "absent.nir"], 1, "absent.nir"),
         (["check", "MODEL", "--device", "loihi9"], 2, "loihi9"),
         (["compile", "MODEL", "--target", "gpu", "-o", "x"], 2, "unknown target 'gpu'"),
         (["compile", "MODEL", "--target", "reference", "-o", "x"], 2, "writes no file"),
@@ -87,6 +87,10 @@ def test_help_names_every_verb_and_loads_nothing_heavy():
         (["cost", "MODEL", "--device", "loihi1-sanafe"], 2, "give --data"),
         (["cost", "MODEL", "--device", "loihi1-sanafe", "--data", "digits"], 2, "--steps"),
         (["show", "MODEL", "--profile", "dt"], 2, "KEY=VALUE"),
+        (["show", "absent.nir"], 1, "absent.nir: no such file"),
+        (["compile", "MODEL", "--target", "onnx", "-o", "absent/x"], 2, "folder absent does not exist"),
+        (["compile", "MODEL", "--target", "onnx", "-o", "/dev/full"], 2, "no regular file"),
+        (["verify", "MODEL", "--target", "reference", "--target", "loihi"], 2, "share an arithmetic"),
         (["show", "MODEL", "--profile", "reset=gently"], 2, "allowed to_value, subtract"),
     ],
 )
@@ -210,7 +214,7 @@ def test_recordings_bring_their_steps(run, model, tmp_path):
     assert json.loads(out)["pairs"][0]["compared"] == 7 * 22
 
 
-@pytest.mark.parametrize("target", ["onnx", "loihi"])
+@pytest.mark.parametrize("target", ["onnx", "loihi", "lava"])
 def test_compile_writes_the_file(run, model, tmp_path, target):
     code, out, _ = run("compile", model, "--target", target, "-o", tmp_path / "out.bin", "--format", "json")
     assert code == 0
@@ -236,3 +240,38 @@ def test_inventories(run):
     assert code == 0
     assert report["packages"]["numpy"] == np.__version__
     assert {"reference", "onnx", "loihi", "lava"} <= {row["target"] for row in report["targets"]}
+
+
+def test_lava_and_the_simulator_load_the_same_file(run, model, tmp_path):
+    for target in ("loihi", "lava"):
+        assert run("compile", model, "--target", target, "-o", tmp_path / f"{target}.npz")[0] == 0
+    programs = [targets.load_program(tmp_path / f"{target}.npz") for target in ("loihi", "lava")]
+    runs = [
+        targets.compile(targets.load(model), "loihi", program=one).run(SPIKES, record=["b"])
+        for one in programs
+    ]
+    assert runs[0].spikes["b"].any()
+    assert np.array_equal(runs[0].spikes["b"], runs[1].spikes["b"])
+
+
+def test_talk_never_reaches_stdout(model):
+    """With stderr closed, print would fall back to stdout."""
+    program = "import sys; from msenas_hw.cli.app import main; main(sys.argv[1:])"
+    command = 'exec "$0" -c "$1" show "$2" --profile dt=1e-4 --format json {}'
+    for redirect, code in (("2>&-", 0), (">&-", 1)):
+        arguments = ["sh", "-c", command.format(redirect), sys.executable, program, str(model)]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        if code:
+            assert done.stderr.startswith("error: stdout is closed")
+        else:
+            assert json.loads(done.stdout)["profile"]["dt"] == 1e-4
+
+
+def test_an_assumption_is_told_once(model, tmp_path):
+    graph = nir.read(model)
+    nir.write(tmp_path / "foreign.nir", nir.NIRGraph(graph.nodes, graph.edges, type_check=False))
+    program = "import sys; from msenas_hw.cli.app import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "show", str(tmp_path / "foreign.nir")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.count("profile integrator") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 import targets
@@ -90,6 +91,7 @@ def test_train_writes_model_and_figures(run, capsys):
     keys = {"seed", "validation_accuracy", "test_accuracy", "energy_j", "latency_s", "within_budget"}
     assert all(keys <= set(row) for row in report["runs"])
     assert [row["seed"] for row in report["runs"]] == [0, 1]
+    assert all(row["draw"] % 100 == row["seed"] for row in report["runs"])
     assert report["arch"] == Study.open(run).chosen
     assert targets.load(place / "model.nir").outputs == ("output",)
     code, out, _ = call(capsys, "cost", place / "model.nir", "--device", "loihi1-sanafe", "--samples", "500",
@@ -150,3 +152,17 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     assert report["estimated_seconds"] > 0
     assert "would take about" in err
     assert [file.name for file in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_data_without_a_test_part_are_refused_before_training(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", x=rng.random((40, 8, 8)), y=np.arange(40) % 3, split=["train"] * 40)
+    (tmp_path / "tiny.toml").write_text(CONFIG.format(energy=1.0))
+    code, _, _ = call(capsys, "search", tmp_path / "tiny.toml", "--run", tmp_path / "run", "--set",
+                      f"data.name={tmp_path / 'own.npz'}", "--set", "search.generations=1")  # fmt: skip
+    assert code == 0
+    code, _, err = call(capsys, "train", tmp_path / "run", "--arch", "chosen")
+    assert code == 1
+    assert "the test part has no samples" in err
+    assert "epoch" not in err
+    assert not (tmp_path / "run" / "artifacts").exists()

@@ -102,3 +102,27 @@ def test_training_and_workers_do_not_change_the_search():
 def test_the_quickstart_is_valid():
     file = Path(__file__).parents[3] / "examples" / "quickstart.toml"
     assert load_config(file).data.name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data = 3", r"data: found 3, allowed a section"),
+        ("[space]\ncells = [3, 1]", r"space\.cells: found \(3, 1\), allowed \(fewest, most\)"),
+        ("[space]\ncells = []", r"space\.cells\.0: missing; space\.cells is \[\]"),
+        ("[budget]\nenergy_j = inf", r"budget\.energy_j: found inf, allowed a finite number"),
+    ],
+)
+def test_wrong_shapes_are_told_in_plain_words(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(written(tmp_path, text))
+
+
+def test_paths_start_at_the_file_or_in_overrides_at_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    file = written(tmp_path, '[data]\nname = "own.npz"\n[budget]\nchip = "my.toml"\n')
+    config = load_config(file)
+    assert (config.data.name, config.budget.chip) == (str(tmp_path / "own.npz"), str(tmp_path / "my.toml"))
+    config = load_config(file, ["data.name=other.npz"])
+    assert config.data.name == str(tmp_path / "here" / "other.npz")

@@ -114,3 +114,13 @@ def test_a_small_or_partial_file_serves_for_what_it_holds(tmp_path):
         one.batch("rate", 2, 4)
     five = load(saved(tmp_path, x=np.ones((5, 4, 4)), y=np.arange(5)))
     assert [len(five.part(name)[1]) for name in PARTS] == [2, 2, 1]
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    empty, array = tmp_path / "empty.npz", tmp_path / "array.npz"
+    empty.touch()
+    with array.open("wb") as file:
+        np.save(file, np.zeros((10, 8, 8)))
+    for path in (empty, array):
+        with pytest.raises(DataError, match="not a readable NPZ file"):
+            load(str(path))

@@ -44,6 +44,7 @@ def config() -> Callable[..., Config]:
 
     def make(**sections: dict[str, Any]) -> Config:
         search = {"population": 8, "generations": 4, "seed": 3} | sections.pop("search", {})
-        return parse_config({"data": {"samples": 4, "steps": 4}, "search": search, **sections}, "test")
+        given = {"data": {"samples": 4, "steps": 4}, "search": search, **sections}
+        return parse_config(given, "test")
 
     return make

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from msenas_hw.search import folder, open_run, resume, run_of, search
+from msenas_hw.search import Study, folder, open_run, resume, run_of, search
 from targets.errors import BudgetError, ConfigError, DataError, MsenasError
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -67,3 +68,24 @@ def test_a_model_finds_its_run(tmp_path, config):
     assert found is not None
     assert found.config == config()
     assert run_of(tmp_path / "model.nir") is None
+
+
+def test_reading_a_run_without_a_study_makes_none(tmp_path, config):
+    folder.create(tmp_path / "run", config())
+    assert Study.open(tmp_path / "run").front() == []
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.toml"]
+
+
+@pytest.mark.parametrize("device", ["loihi9", "loihi1"])
+def test_a_budget_without_cost_model_is_refused_before_anything_is_written(tmp_path, config, device):
+    with pytest.raises(ConfigError, match=device):
+        search(config(budget={"device": device}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_that_are_no_class_numbers_are_refused(tmp_path, config):
+    np.savez(tmp_path / "own.npz", x=np.zeros((10, 8, 8)), y=np.full(10, 10**12))
+    data = {"name": str(tmp_path / "own.npz"), "samples": 4, "steps": 4}
+    with pytest.raises(DataError, match="number the classes from 0"):
+        search(config(data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -98,3 +98,27 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     assert not any(trial.measured.failure for trial in whole.trials())
     assert 1 <= before <= 18
     assert max(cached) == before
+
+
+def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
+    """The signal reaches the whole process group, workers that still import among it."""
+    file = tmp_path / "experiment.toml"
+    file.write_text(CONFIG)
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", PROGRAM, "search", str(file), "--run", str(run), "--workers", "2"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    limit = time.monotonic() + 60
+    # The search and its resource tracker are there before the two workers.
+    while len(children(process.pid)) < 3 and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines() == [f"run folder {run}", f"interrupted; continue with: msenas resume {run}"]

@@ -9,7 +9,7 @@ import torch
 
 import targets
 from msenas_hw.data import Dataset
-from msenas_hw.training import TrainingConfig, train
+from msenas_hw.training import TrainingConfig, folding, train
 from msenas_hw.training.augment import shifted
 from msenas_hw.training.constraints import check, project
 from msenas_hw.training.folding import fold
@@ -142,3 +142,32 @@ def test_shift_moves_each_sample_and_brings_in_zeros() -> None:
         assert len(fits) == 1
         kinds.add(fits[0])
     assert len(kinds) == 9
+
+
+def test_a_wrong_fold_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network(3)
+    transforms = {"l": CurrentNormaliser((4, 6, 6)), "readout": CurrentNormaliser((2,))}
+    trained = ReferenceNetwork(graph, transforms=transforms)
+    x = (np.random.default_rng(5).random((6, 20, 1, 6, 6)) < 0.4).astype(np.float32)
+    with torch.no_grad():
+        trained({"input": torch.from_numpy(x)})
+    honest = folding._fold_population
+
+    def wrong(*args: object) -> None:
+        honest(*args[:-1], args[-1] + 0.1)
+
+    monkeypatch.setattr(folding, "_fold_population", wrong)
+    with pytest.raises(GraphError, match="folding moved its current"):
+        fold(trained, x)
+
+
+def test_folded_sums_are_exact() -> None:
+    graph = network(4)
+    transforms = {"l": CurrentNormaliser((4, 6, 6)), "readout": CurrentNormaliser((2,))}
+    trained = ReferenceNetwork(graph, transforms=transforms)
+    x = (np.random.default_rng(6).random((6, 20, 1, 6, 6)) < 0.4).astype(np.float32)
+    with torch.no_grad():
+        trained({"input": torch.from_numpy(x)})
+    weight = fold(trained, x).nodes["dense"].weight.astype(np.float64)
+    grid = 2.0 ** (np.ceil(np.log2(np.abs(weight).sum(axis=1).max())) - 23)
+    assert (np.abs(weight / grid - np.rint(weight / grid)) < 1e-9).all()

@@ -36,7 +36,7 @@ def layer_by_layer(program: Program, x: np.ndarray) -> dict[str, np.ndarray]:
                     a = a + ((sent[hop.source][t - hop.delay] @ weights.T) << hop.exponent)
             a = a + p.bias_u[min(t, len(p.bias_u) - 1)]
             u = shrink(state[p.name][0], 4096 - (p.du + 1)) + (a << 6)
-            u = (u + 2**23) % 2**24 - 2**23
+            u = 2**23 - (2**23 - u) % 2**24
             v = shrink(state[p.name][1], 4096 - p.dv) + u + p.bias_v[min(t, len(p.bias_v) - 1)]
             v = np.clip(v, -(2**23 - 1), 2**23 - 1)
             fired = v > (p.vth << 6)
