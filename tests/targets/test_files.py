@@ -14,9 +14,13 @@ from targets.files import replacing
 def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+
+    def fail(temporary: Path) -> None:
         temporary.write_text("half")
-        1 / 0  # noqa: B018
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        fail(temporary)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
 
