@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import DisagreementError
+from targets.errors import DisagreementError, UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SPIKING
 from targets.loihi.lower import lower
+from targets.loihi.program import Program
 from targets.run import Run
 from targets.target import compile as compile_graph
 from targets.target import find
 
 FIXED = "fixed"
 # LI and CubaLI outputs are real values: two float targets may differ by their order of summation.
+# Relative to the largest value of the output.
 _TOLERANCE: Mapping[str, float] = {"float32": 1e-4, "float64": 1e-9, FIXED: 0.0}
 
 
@@ -40,7 +42,6 @@ class Pair:
         compared: neuron-steps compared, Input excluded.
         differing: spikes that differ (0 = equal), and output values of LI and CubaLI beyond tolerance.
         states_differing: values of u and v that differ, where both recorded them; else None.
-        rounding: divergences explained by rounding; equal precision leaves none.
         first: the earliest difference, or None.
     """
 
@@ -51,12 +52,11 @@ class Pair:
     differing: int
     states_differing: int | None
     first: Divergence | None
-    rounding: int = 0
 
     @property
     def agree(self) -> bool:
-        """No spike and no state differs."""
-        return self.differing == 0 and not self.states_differing
+        """Nothing compared differs."""
+        return self.differing == 0 and not self.states_differing and self.first is None
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Outcome of `verify`."""
+    """Outcome of `verify`; `skipped` says why an arithmetic was left out."""
 
     pairs: tuple[Pair, ...]
     quantisation: Quantisation | None
     ran_on: Mapping[str, str]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def agree(self) -> bool:
@@ -100,11 +101,14 @@ class Agreement:
             "pairs": [_pair_json(pair) for pair in self.pairs],
             "quantisation": None if self.quantisation is None else vars(self.quantisation).copy(),
             "ran_on": dict(self.ran_on),
+            "skipped": dict(self.skipped),
         }
 
 
 def _pair_json(pair: Pair) -> dict[str, Any]:
-    return vars(pair) | {"first": None if pair.first is None else vars(pair.first).copy()}
+    # Pairs share a precision, so no divergence is rounding.
+    first = None if pair.first is None else vars(pair.first).copy()
+    return vars(pair) | {"rounding": 0, "first": first}
 
 
 def verify(
@@ -124,7 +128,8 @@ def verify(
     arithmetics = {name: find(name).arithmetics for name in dict.fromkeys(targets)}
     shared = {a for one, other in combinations(arithmetics.values(), 2) for a in one if a in other}
     record = tuple(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING))
-    program = lower(graph) if FIXED in shared else None
+    program, skipped = _lowered(graph, arithmetics, shared)
+    shared -= set(skipped)
     runs: dict[str, dict[str, Run]] = {}
     for name, available in arithmetics.items():
         for arithmetic in available:
@@ -145,7 +150,24 @@ def verify(
         for arithmetic, found in runs.items()
         for name, run in found.items()
     }
-    return Agreement(pairs, _quantisation(graph, x, runs, record, labels), ran_on)
+    return Agreement(pairs, _quantisation(graph, x, runs, record, labels), ran_on, skipped)
+
+
+def _lowered(
+    graph: SpikingGraph, arithmetics: Mapping[str, Sequence[str]], shared: Collection[str]
+) -> tuple[Program | None, dict[str, str]]:
+    """The lowered network where it is compared, and why not where the chip cannot hold it.
+
+    A target that has no other arithmetic was asked for by name, so its refusal is an error.
+    """
+    if FIXED not in shared:
+        return None, {}
+    try:
+        return lower(graph), {}
+    except UnsupportedNodeError as error:
+        if any(set(held) == {FIXED} for held in arithmetics.values()) or set(shared) == {FIXED}:
+            raise
+        return None, {FIXED: str(error)}
 
 
 def _compare(
@@ -161,13 +183,22 @@ def _compare(
         first = _earlier(first, _first(different, order, node))
     for order, output in enumerate(graph.outputs, start=len(record)):
         one, two = (np.asarray(run.outputs[output], dtype=np.float64) for run in (run_a, run_b))
-        different = np.abs(one - two) > _TOLERANCE[arithmetic]
-        if not isinstance(graph.nodes[graph.predecessors[output][0]], SPIKING):
+        different = _unequal(one, two, _TOLERANCE[arithmetic])
+        sources = graph.predecessors[output]
+        if len(sources) != 1 or sources[0] not in record:
             compared += different.size
             differing += int(different.sum())
         first = _earlier(first, _first(different, order, output))
     where = None if first is None else Divergence(first[2], first[0], first[3])
     return Pair(name_a, name_b, arithmetic, compared, differing, _states_differing(run_a, run_b), where)
+
+
+def _unequal(one: NDArray[np.float64], two: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
+    """Where two outputs differ by more than `tolerance` of the largest finite value; NaN equals nothing."""
+    finite = np.abs(one[np.isfinite(one)])
+    allowed = tolerance * max(1.0, float(finite.max(initial=0.0)))
+    with np.errstate(invalid="ignore"):
+        return ~((one == two) | (np.abs(one - two) <= allowed))
 
 
 def _first(different: NDArray[np.bool_], order: int, node: str) -> tuple[int, int, str, int] | None:

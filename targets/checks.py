@@ -16,11 +16,14 @@ from targets.graph.profile import HOUSE
 from targets.target import Refusal
 
 
-def check_graph(graph: SpikingGraph) -> list[Refusal]:
-    """What no target of the house runs: another profile, no dt, a bad or missing Delay, several inputs."""
+def check_graph(graph: SpikingGraph, any_profile: bool = False) -> list[Refusal]:
+    """What no target of the house runs: no dt, a bad or missing Delay, several inputs.
+
+    Unless `any_profile`, every difference from the house profile as well.
+    """
+    odd = {} if any_profile else graph.profile.differences(HOUSE)
     refusals = [
-        Refusal("profile", f"{key}={found!r}, allowed {allowed!r}")
-        for key, (found, allowed) in graph.profile.differences(HOUSE).items()
+        Refusal("profile", f"{key}={found!r}, allowed {allowed!r}") for key, (found, allowed) in odd.items()
     ]
     if graph.profile.dt is None and any(
         isinstance(n, (*POPULATION, nir.Delay)) for n in graph.nodes.values()
@@ -44,7 +47,10 @@ def _cycles_without_delay(graph: SpikingGraph) -> list[Refusal]:
     waits = {n for n, node in graph.nodes.items() if isinstance(node, nir.Delay) and graph.delay_steps(n) > 0}
     refusals = []
     for members in graph.components:
-        edges = [(a, b) for a, b in graph.edges if a in members and b in members and b not in waits]
+        if members[0] not in graph.cyclic:
+            continue
+        inside = set(members)
+        edges = [(a, b) for a, b in graph.edges if a in inside and b in inside and b not in waits]
         if topological(members, edges) is None:
             names = ", ".join(members)
             refusals.append(Refusal(members[0], f"a cycle through {names} holds no Delay", "add a nir.Delay"))

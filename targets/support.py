@@ -43,6 +43,8 @@ _STATELESS: Mapping[type[nir.NIRNode], tuple[tuple[int, ...], nir.NIRNode]] = {
     nir.Scale: (_ROW, nir.Scale(np.full(4, 0.5))),
     nir.Delay: (_ROW, nir.Delay(np.full(4, 2 * _DT))),
     nir.Flatten: (_IMAGE, nir.Flatten({"input": np.array(_IMAGE)}, 0, -1)),
+    nir.Threshold: (_ROW, nir.Threshold(np.full(4, 0.5))),
+    nir.Conv1d: ((2, 4), nir.Conv1d(4, np.ones((3, 2, 3)), 1, 1, 1, 1, np.ones(3))),
     nir.Conv2d: (_IMAGE, nir.Conv2d((4, 4), np.ones((3, 2, 3, 3)), 1, 1, 1, 1, np.ones(3))),
     nir.SumPool2d: (_IMAGE, nir.SumPool2d(*(np.array([n, n]) for n in (2, 2, 0)))),
     nir.AvgPool2d: (_IMAGE, nir.AvgPool2d(*(np.array([n, n]) for n in (2, 2, 0)))),

@@ -17,7 +17,7 @@ from cost_models.energy.events import Events, Wiring, wire
 from cost_models.energy.report import Estimate
 from cost_models.fit.check import check_on, chip_of
 from cost_models.fit.chips import Chip
-from cost_models.fit.network import ChipNetwork, chip_network
+from cost_models.fit.network import ChipNetwork, Group, chip_network
 from cost_models.fit.place import slices_on
 from cost_models.fit.report import FitReport, Slice
 from cost_models.fit.split import flat
@@ -144,12 +144,15 @@ def _input_slices(network: ChipNetwork, chip: Chip, first: int) -> list[Slice]:
 def _group_counts(
     network: ChipNetwork, counts: Mapping[str, NDArray[np.int64]], run: Run
 ) -> dict[str, NDArray[np.int64]]:
-    """Spikes of every group: relays repeat their source, constants fire in each step of a window."""
-    every_step = np.array([run.steps * run.samples], dtype=np.int64)
+    """Spikes of every group: relays repeat their source, constants fire in each step from their onset on."""
     return {
-        group.name: every_step if group.role == "constant" else counts[group.follows]
+        group.name: _constant_spikes(group, run) if group.role == "constant" else counts[group.follows]
         for group in network.groups.values()
     }
+
+
+def _constant_spikes(group: Group, run: Run) -> NDArray[np.int64]:
+    return np.array([max(run.steps - group.onset, 0) * run.samples], dtype=np.int64)
 
 
 def _energy_devices() -> str:

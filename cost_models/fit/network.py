@@ -35,12 +35,14 @@ class Group:
         role: "input" | "population" | "constant" | "relay".
         follows: the node whose spikes it emits (itself for inputs and populations, the source for
             a relay), or the population that a constant source serves.
+        onset: first step of the window in which a constant source fires.
     """
 
     name: str
     shape: tuple[int, ...]
     role: str
     follows: str
+    onset: int = 0
 
     @property
     def size(self) -> int:
@@ -170,7 +172,7 @@ def _constant_sources(
             continue
         for bias in biases:
             source = f"{name}/constant{bias.onset}"
-            groups[source] = Group(source, (1,), "constant", name)
+            groups[source] = Group(source, (1,), "constant", name, bias.onset)
             column = csr_matrix(bias.value.reshape(-1, 1))
             column.eliminate_zeros()
             connections.append(Connection(source, name, column, shared=False))

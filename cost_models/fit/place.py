@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,11 +122,24 @@ def _limits(network: ChipNetwork, chip: Chip, group: Group) -> dict[str, int]:
 
 
 def _alone(network: ChipNetwork, chip: Chip, group: Group, limits: Mapping[str, int]) -> dict[str, int]:
-    """Resources that the neuron with the most synapses exceeds on a core of its own."""
-    synapses = sum((np.diff(c.matrix.indptr) for c in network.into(group.name)), np.zeros(group.size, int))
-    worst = int(np.argmax(synapses))
-    use = chip.use(network, group, ((worst, worst + 1),))
-    return {name: most for name, most in use.items() if most > limits[name]}
+    """Resources that a neuron exceeds on a core of its own: the one with the most synapses, or the one
+    with the most sources."""
+    synapses, sources = np.zeros(group.size, int), np.zeros(group.size, int)
+    by_source: dict[str, Any] = {}
+    for connection in network.into(group.name):
+        synapses += np.diff(connection.matrix.indptr)
+        reached = abs(connection.matrix)
+        known = by_source.get(connection.source)
+        by_source[connection.source] = reached if known is None else known + reached
+    for reached in by_source.values():
+        sources += np.diff(reached.indptr)
+    exceeded: dict[str, int] = {}
+    for worst in {int(np.argmax(synapses)), int(np.argmax(sources))}:
+        use = chip.use(network, group, ((worst, worst + 1),))
+        for name, most in use.items():
+            if most > max(limits[name], exceeded.get(name, 0)):
+                exceeded[name] = most
+    return exceeded
 
 
 def _over(group: Group, regions: tuple[Region, ...], out: NDArray[np.int64], allowed: int) -> bool:

@@ -45,15 +45,21 @@ def bench(
 
     graph = read_model(model, profile)
     given = read_inputs(model, graph, data, encoding, steps, split, samples)
-    speeds, first = [], None
+    speeds: list[dict[str, Any]] = []
+    layers: dict[str, list[dict[str, Any]]] = {}
     for name in target or _available():
         executable = targets.compile(graph, name)
         executable.run(given.x)  # the first run pays for start-up and caches
         run = executable.run(given.x)
-        first = first or run
         speeds.append({"target": name, "ran_on": run.ran_on, "samples_per_s": run.samples / run.seconds})
-    layers = _layers(graph, first) if first else []
-    emit(form, {"layers": layers, "targets": speeds}, layers, speeds)
+        layers[name] = _layers(graph, run)
+    report = {
+        # Those of the first target; each target has its own beside its throughput.
+        "layers": next(iter(layers.values()), []),
+        "targets": [{**speed, "layers": layers[speed["target"]]} for speed in speeds],
+    }
+    rows = [{"target": name, **row} for name, found in layers.items() for row in found]
+    emit(form, report, rows, speeds)
 
 
 def _available() -> list[str]:

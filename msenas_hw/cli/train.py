@@ -15,7 +15,7 @@ from msenas_hw.cli.output import emit, say
 if TYPE_CHECKING:
     from msenas_hw.config import Config
     from msenas_hw.data import Dataset
-    from msenas_hw.training import Trained
+    from msenas_hw.training import Excess, Trained
     from targets.graph.graph import SpikingGraph
 
 OVER_BUDGET = 3
@@ -57,9 +57,8 @@ def train(
         graph, draw = initial(study.genome(name), given, seed)
         trained.append(_trained(graph, data, config, seed))
         rows.append(_row(trained[-1], draw, data, config))
-    best = max(
-        range(len(rows)), key=lambda index: (rows[index]["within_budget"], rows[index]["validation_accuracy"])
-    )
+    # Chosen on validation figures alone; the rows hold those of the test part.
+    best = max(range(len(trained)), key=lambda i: (trained[i].within_budget, trained[i].validation_accuracy))
     targets.save(trained[best].graph, place / "model.nir")
     report = {"arch": name, "model": str(place / "model.nir"), "kept": rows[best]["seed"], "runs": rows}
     _write(place / "train.json", report)
@@ -77,8 +76,8 @@ def _trained(initial: SpikingGraph, data: Dataset, config: Config, seed: int) ->
     section, budget = config.data, config.budget
     sample, _ = data.inputs("validation", section.encoding, section.steps, section.samples)
 
-    def over_budget(graph: SpikingGraph) -> float:
-        return figures(graph, sample, budget).share(budget)
+    def excess(graph: SpikingGraph) -> Excess:
+        return figures(graph, sample, budget).excess(budget)
 
     return fit(
         initial,
@@ -87,7 +86,7 @@ def _trained(initial: SpikingGraph, data: Dataset, config: Config, seed: int) ->
         section.steps,
         config.training,
         seed,
-        over_budget if budget.limits else None,
+        excess if budget.limits else None,
         lambda epoch: say(
             f"seed {seed} epoch {epoch.number + 1}/{config.training.epochs}: loss {epoch.loss:.4f}, "
             f"validation {epoch.validation_accuracy:.4f}, spikes {epoch.spikes:.0f}"
@@ -115,7 +114,7 @@ def _row(trained: Trained, draw: int, data: Dataset, config: Config) -> dict[str
         "synops": found.synops,
         "cores": found.cores,
         "parameters": found.parameters,
-        "within_budget": found.share(config.budget) <= 1.0,
+        "within_budget": found.within(config.budget),
     }
 
 

@@ -22,7 +22,7 @@ from msenas_hw.cli.options import (
 from msenas_hw.cli.output import emit, say
 
 DISAGREE = 4
-COLUMNS = ("a", "b", "arithmetic", "compared", "differing", "rounding", "first")
+COLUMNS = ("a", "b", "arithmetic", "compared", "differing", "states_differing", "first")
 
 
 def verify(
@@ -53,6 +53,8 @@ def verify(
     report = found.as_json()
     summary = {"agree": report["agree"], **(report["quantisation"] or {})}
     emit(form, report, [{key: pair[key] for key in COLUMNS} for pair in report["pairs"]], [summary])
+    for arithmetic, reason in report["skipped"].items():
+        say(f"{arithmetic} is not compared: {reason}")
     if not report["agree"]:
         say("error: the targets disagree")
         raise typer.Exit(DISAGREE)

@@ -28,7 +28,7 @@ def npz(path: Path, validation: int, recorded: bool) -> Dataset:
             half of it.
         recorded: whether axis 1 of `x` is time.
 
-    Samples of 1 or 2 axes become [C, H, W] with ones: [F] -> [F, 1, 1], [H, W] -> [1, H, W].
+    Samples of 1 or 2 axes become [C, H, W] with ones: [F] -> [1, 1, F], [H, W] -> [1, H, W].
 
     Raises:
         DataError: a missing, corrupt or inconsistent file.
@@ -74,7 +74,7 @@ def _samples(path: Path, found: dict[str, NDArray[np.generic]], recorded: bool) 
     bad = int(x.size - np.isfinite(x).sum())
     if bad:
         raise DataError(f"{path}: x holds {bad} NaN or infinite values of {x.size}")
-    shape = {1: (*x.shape[lead:], 1, 1), 2: (1, *x.shape[lead:])}.get(x.ndim - lead, x.shape[lead:])
+    shape = {1: (1, 1, *x.shape[lead:]), 2: (1, *x.shape[lead:])}.get(x.ndim - lead, x.shape[lead:])
     return x.reshape(*x.shape[:lead], *shape)
 
 

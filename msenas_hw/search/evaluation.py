@@ -41,14 +41,15 @@ class Setting:
     chip: str
 
     def digest(self) -> str:
-        """Hash of the setting and of the program versions that decide a result."""
+        """Hash of the setting, the constants of its devices, and the versions that decide a result."""
+        from cost_models import load_device
+
         state = {
             "task": asdict(self.task),
             "x": hashlib.sha256(np.ascontiguousarray(self.x).tobytes()).hexdigest(),
             "shape": self.x.shape,
             "draws": self.draws,
-            "device": self.device,
-            "chip": self.chip,
+            "devices": [repr(load_device(name)) for name in (self.device, self.chip)],
             "versions": {name: version(name) for name in DECIDING},
         }
         return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from msenas_hw.config import BudgetConfig
 from msenas_hw.search.evaluation import parameters
+from msenas_hw.training.trainer import Excess
 from targets.graph.graph import SpikingGraph
 from targets.run import Run
 from targets.target import compile as compile_graph
+
+# What training can lower by firing less.
+SPIKE_RESOURCES = ("energy_j", "latency_s", "synops")
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,15 @@ class Figures:
     parameters: int
     fits: bool
 
-    def share(self, budget: BudgetConfig) -> float:
-        """Use of the tightest limit, as a share of it: above 1 is over budget; infinite without fit."""
-        if not self.fits:
-            return float("inf")
-        return max((getattr(self, key) / limit for key, limit in budget.limits.items()), default=0.0)
+    def excess(self, budget: BudgetConfig) -> Excess:
+        """Use of the tightest limits, as shares of them: above 1 is over budget; infinite without fit."""
+        shares = {key: getattr(self, key) / limit for key, limit in budget.limits.items()}
+        by_spikes = max((shares[key] for key in SPIKE_RESOURCES if key in shares), default=0.0)
+        return Excess(max(shares.values(), default=0.0) if self.fits else float("inf"), by_spikes)
+
+    def within(self, budget: BudgetConfig) -> bool:
+        """The chip holds the network and no limit is exceeded."""
+        return self.excess(budget).share <= 1.0
 
 
 def chip_run(graph: SpikingGraph, x: NDArray[np.generic], device: str) -> Run:

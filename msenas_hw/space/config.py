@@ -80,10 +80,10 @@ class Task:
     dt: float = 1e-3
 
     def __post_init__(self) -> None:
-        if len(self.input_shape) != 3 or self.input_shape[0] < 1 or min(self.input_shape[1:]) < 2:
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1 or max(self.input_shape[1:]) < 2:
             raise ConfigError(
-                f"task input_shape: found {self.input_shape}, "
-                "allowed (channels >= 1, rows >= 2, columns >= 2)"
+                f"task input_shape: found {self.input_shape}, allowed (channels, rows, columns), each >= 1 "
+                "and more than one pixel"
             )
         if self.classes < 2:
             raise ConfigError(f"task classes: found {self.classes}, allowed >= 2")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from msenas_hw.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from msenas_hw.training.trainer import Epoch, Trained, train
+    from msenas_hw.training.trainer import Epoch, Excess, Trained, train
 
-__all__ = ["Epoch", "Trained", "TrainingConfig", "train"]
+__all__ = ["Epoch", "Excess", "Trained", "TrainingConfig", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 
 
 def shifted(x: NDArray[np.float32], pixels: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Each sample of `x` [T, B, C, H, W] moved by up to `pixels` along both axes, zeros moving in."""
-    if pixels == 0:
+    """Each sample of `x` [T, B, C, H, W] moved by up to `pixels` along both axes, zeros moving in.
+
+    What has a single row or column is no picture, and stays.
+    """
+    if pixels == 0 or min(x.shape[-2:]) == 1:
         return x
     moved = np.zeros_like(x)
     offsets = rng.integers(-pixels, pixels + 1, size=(x.shape[1], 2))

@@ -16,8 +16,9 @@ class TrainingConfig(BaseModel):
         weight_decay: decoupled weight decay.
         seeds: one run a seed; the best by validation accuracy is kept.
         spike_penalty: least weight of the mean spike rate in the loss.
-        spike_penalty_start: the weight it takes once the budget is exceeded; it doubles with each
-            epoch that still exceeds it.
+        spike_penalty_start: the weight it takes once 0.9 of the energy, latency or operations allowed
+            are used; it doubles with each epoch that still uses them.
+        spike_penalty_most: the weight at which it stops growing.
         shift: samples move by up to so many pixels, at random.
         score_scale: mean output rates are multiplied by this to become class scores.
         label_smoothing: share of the target spread over all classes.
@@ -33,6 +34,7 @@ class TrainingConfig(BaseModel):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     spike_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     spike_penalty_start: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    spike_penalty_most: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     shift: int = Field(default=1, ge=0)
     score_scale: float = Field(default=8.0, gt=0, allow_inf_nan=False)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,13 @@ _BUDGET_AIM = 0.9
 _LEAST_SIZE = 1e-3
 
 
+class Excess(NamedTuple):
+    """Use of the tightest limit as a share of it: of all resources, and of those that spikes decide."""
+
+    share: float = 0.0
+    by_spikes: float = 0.0
+
+
 @dataclass(frozen=True)
 class Epoch:
     """Figures of one pass: mean loss, validation accuracy, spikes a sample."""
@@ -47,7 +54,7 @@ class Trained:
     Attributes:
         graph: the network with its normalisers folded in.
         validation_accuracy: fraction, of the epoch kept, which is the best on validation.
-        within_budget: whether `over_budget` was at most 1 in the epoch kept.
+        within_budget: whether every resource was within its budget in the epoch kept.
         history: every epoch.
     """
 
@@ -65,15 +72,15 @@ def train(
     steps: int,
     config: TrainingConfig,
     seed: int,
-    over_budget: Callable[[SpikingGraph], float] | None = None,
+    excess: Callable[[SpikingGraph], Excess] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Trained:
     """Train `graph` on the training part; the epoch with the best validation accuracy is kept.
 
     Args:
         graph: initial weights; one Input, spike counts of its Output are the class scores.
-        over_budget: measured cost of a graph over its budget, the worst of all resources. While it
-            is above 1 the spike penalty grows, and an epoch within budget is preferred to one that is not.
+        excess: measured cost of a graph over its budget. While what spikes decide exceeds 0.9 of it,
+            the spike penalty grows; an epoch within budget is preferred to one that is not.
         on_epoch: told after every pass.
 
     The test part is never read.
@@ -101,13 +108,13 @@ def train(
         folded = fold(network, check_x[:, :8])
         run = targets.compile(folded, "reference").run(check_x)
         accuracy = float((run.classes() == check_y).mean())
-        excess = 0.0 if over_budget is None else over_budget(folded)
-        penalty = _adapted(penalty, excess, config)
+        found = Excess() if excess is None else excess(folded)
+        penalty = _adapted(penalty, found.by_spikes, config)
         spikes = sum(int(count.sum()) for count in run.spike_counts.values()) / run.samples
         history.append(Epoch(number, float(np.mean(losses)), accuracy, spikes))
         if on_epoch is not None:
             on_epoch(history[-1])
-        rank = (excess <= 1.0, accuracy)
+        rank = (found.share <= 1.0, accuracy)
         if best is None or rank >= best[0]:
             best = (rank, folded)
     assert best is not None
@@ -181,5 +188,5 @@ def _mean_rate(graph: SpikingGraph, values: Mapping[str, Tensor]) -> Tensor:
 def _adapted(penalty: float, excess: float, config: TrainingConfig) -> float:
     """The spike penalty of the next epoch: it grows while the budget is exceeded, and eases after."""
     if excess > _BUDGET_AIM:
-        return max(2.0 * penalty, config.spike_penalty_start)
+        return min(max(2.0 * penalty, config.spike_penalty_start), config.spike_penalty_most)
     return max(config.spike_penalty, penalty / 2.0 if penalty > config.spike_penalty_start / 8 else 0.0)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import nir
 import numpy as np
 
-from targets.graph.graph import Edge, SpikingGraph
+from targets.errors import GraphError
+from targets.graph.graph import Edge
+from targets.graph.shapes import filled, infer_shapes
 
 
 def delay_cycles(
@@ -17,34 +19,53 @@ def delay_cycles(
 
     The walk starts at the Inputs, depth first; the edge that leads back closes the cycle. In a
     recurrent population that is the last edge into it, after the recurrent affine node, whose bias
-    is therefore absent in the first step. Without dt the graph stays as it is.
+    is therefore absent in the first step. Every target runs the graph that results. Without dt the
+    graph stays as it is, and no target runs it.
 
     Returns:
         nodes and edges with the Delay nodes inserted, and one sentence for each.
+
+    Raises:
+        GraphError: a cycle, and shapes that do not match.
     """
-    nodes, edges = dict(nodes), list(edges)
+    closing = _closing_edges(nodes, edges)
+    if not closing:
+        return dict(nodes), list(edges), []
+    listed = [f"the cycle closed by {source!r} -> {target!r} has no Delay" for source, target in closing]
     if dt is None:
-        return nodes, edges, []
-    said = []
-    for source, target in _closing_edges(nodes, edges):
-        name = f"{source}_delay_{target}"
-        graph = SpikingGraph(nodes, tuple(edges))
-        nodes[name] = nir.Delay(np.full(graph.shapes[source], dt))
-        at = edges.index((source, target))
-        edges[at : at + 1] = [(source, name), (name, target)]
-        said.append(
-            f"the cycle closed by {source!r} -> {target!r} has no Delay; one step was put on that edge"
-        )
-    return nodes, edges, said
+        later = [f"{said}; it gets one step there once dt is given" for said in listed]
+        return dict(nodes), list(edges), later
+    shapes = infer_shapes(nodes, edges)
+    names = _new_names(nodes, closing)
+    delays = {names[edge]: nir.Delay(filled(edge[0], shapes[edge[0]], dt)) for edge in closing}
+    delayed: list[Edge] = []
+    for edge in edges:
+        name = names.get(edge)
+        delayed.extend([edge] if name is None else [(edge[0], name), (name, edge[1])])
+    return {**nodes, **delays}, delayed, [f"{said}; one step was put on that edge" for said in listed]
+
+
+def _new_names(nodes: Mapping[str, nir.NIRNode], closing: Sequence[Edge]) -> dict[Edge, str]:
+    taken, names = set(nodes), {}
+    for edge in closing:
+        name = f"{edge[0]}_delay_{edge[1]}"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        names[edge] = name
+    return names
 
 
 def _closing_edges(nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge]) -> list[Edge]:
     after: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in edges:
+        for end in (source, target):
+            if end not in after:
+                raise GraphError(f"edge {source!r} -> {target!r}: node {end!r} does not exist")
         # A path through a Delay needs no second one, so the walk ends there.
-        if target in after and source in after and not isinstance(nodes[target], nir.Delay):
+        if not (type(nodes[target]) is nir.Delay and np.any(np.asarray(nodes[target].delay) > 0)):
             after[source].append(target)
-    roots = [n for n, node in nodes.items() if isinstance(node, nir.Input)] + list(nodes)
+    roots = [n for n, node in nodes.items() if type(node) is nir.Input] + list(nodes)
     state: dict[str, str] = {}
     closing = []
     for root in roots:

@@ -1,20 +1,35 @@
 """The discrete update of every neuron model, as coefficients that each target reads.
 
-With forward Euler and step dt, NIR's equations become, in this normative order of operations (no
-fused multiply-add; S is the summed input of the step):
+With step dt, NIR's equations become, in this normative order of operations (no fused multiply-add;
+S is the summed input of the step):
 
     LI, LIF         v <- ((decay * v) + (gain * S)) + leak
     IF              v <- v + gain * S
     CubaLI, CubaLIF i <- (decay_synapse * i) + (gain * S)
                     v <- ((decay * v) + i) + leak
-    IF, LIF, CubaLIF   spike = v > threshold;  v <- reset where spike
+    IF, LIF, CubaLIF   n = v > threshold;  v <- reset where n
 
-    decay = 1 - dt / tau_mem      decay_synapse = 1 - dt / tau_syn      leak = dt / tau_mem * v_leak
-    gain  = dt / tau * r (LI, LIF),   dt * r (IF),   dt / tau_syn * w_in * dt / tau_mem * r (Cuba*)
+    euler         decay = 1 - dt / tau_mem       decay_synapse = 1 - dt / tau_syn
+    exponential   decay = exp(-dt / tau_mem)     decay_synapse = exp(-dt / tau_syn)
+    both          leak = dt / tau_mem * v_leak
+    gain = dt / tau * r (LI, LIF),   dt * r (IF),   dt / tau_syn * w_in * dt / tau_mem * r (Cuba*)
 
 The state i of a Cuba model is thus its current times r * dt / tau_mem. Coefficients are computed in
 float64 and rounded to float32 once. A term whose coefficient is None is absent from the update.
-Source: NIR primitives, Pedersen et al., Nat. Commun. 15:8122 (2024).
+
+Beyond the house profile, the last line depends on it (n is the output):
+
+    comparison       ">="             n = v >= threshold
+    spikes_per_step  "many"           n = max(trunc(v / threshold), 0) for ">=",
+                                      n = max(ceil(v / threshold) - 1, 0) for ">"
+    reset            "subtract"       v <- v - n * threshold
+                     "subtract_late"  the same in the next step, after the leak and before its n
+    clip                              v <- max(v - clip, 0) + clip, after the reset
+
+The exponential integrator keeps Euler's input gain, as Sinabs and Rockpool do; a gain of
+1 - exp(-dt / tau), as in Nengo, is not offered. The clip is written as Sinabs computes it.
+Sources: NIR primitives, Pedersen et al., Nat. Commun. 15:8122 (2024); the code of Sinabs 3.1.3,
+Rockpool 3.1.0 and snnTorch 1.0.0.
 """
 
 from __future__ import annotations
@@ -29,9 +44,18 @@ from numpy.typing import NDArray
 
 from targets.errors import UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
-from targets.graph.profile import HOUSE
+from targets.graph.profile import HOUSE, Profile
 
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SpikeRule:
+    """How a population fires where that is not the house rule; values as in `Profile`."""
+
+    reset: str
+    inclusive: bool
+    many: bool
 
 
 @dataclass(frozen=True)
@@ -39,7 +63,8 @@ class Dynamics:
     """Coefficients of one population, float32, each of the population's shape.
 
     `threshold` and `reset` are None for LI and CubaLI, `decay_synapse` for models without a
-    synaptic current, `decay` for IF, `leak` where it is zero everywhere.
+    synaptic current, `decay` for IF, `leak` where it is zero everywhere, `clip` where there is none,
+    `rule` under the house profile and for LI and CubaLI.
     """
 
     gain: Array
@@ -48,10 +73,12 @@ class Dynamics:
     leak: Array | None
     threshold: Array | None
     reset: Array | None
+    clip: Array | None = None
+    rule: SpikeRule | None = None
 
 
-def dynamics(graph: SpikingGraph, name: str) -> Dynamics:
-    """Coefficients of population `name`.
+def house_dynamics(graph: SpikingGraph, name: str) -> Dynamics:
+    """Coefficients of population `name`, for targets that run the house profile alone.
 
     Raises:
         GraphError: the graph has no dt.
@@ -61,9 +88,19 @@ def dynamics(graph: SpikingGraph, name: str) -> Dynamics:
     if odd:
         listed = ", ".join(f"{key}={found!r} (allowed {allowed!r})" for key, (found, allowed) in odd.items())
         raise UnsupportedNodeError(f"node {name!r}: profile {listed}")
+    return dynamics(graph, name)
+
+
+def dynamics(graph: SpikingGraph, name: str) -> Dynamics:
+    """Coefficients of population `name`.
+
+    Raises:
+        GraphError: the graph has no dt.
+        UnsupportedNodeError: a threshold that is not positive, with many spikes or "subtract_late".
+    """
     dt = graph.require_dt(f"population {name!r}")
     node = graph.nodes[name]
-    terms = _TERMS[type(node)](node, dt)
+    terms = _TERMS[type(node)](node, dt, _DECAYS[graph.profile.integrator])
     leak = terms.get("leak")
     if leak is not None and not np.any(leak):
         leak = None
@@ -83,33 +120,58 @@ def dynamics(graph: SpikingGraph, name: str) -> Dynamics:
         leak=rounded(leak),
         threshold=rounded(node.v_threshold) if fires else None,
         reset=rounded(node.v_reset) if fires else None,
+        clip=rounded(_clip(node, graph.profile)) if fires else None,
+        rule=_rule(name, node, graph.profile) if fires else None,
     )
+
+
+def _rule(name: str, node: Any, profile: Profile) -> SpikeRule | None:
+    rule = SpikeRule(profile.reset, profile.comparison == ">=", profile.spikes_per_step == "many")
+    if (rule.many or rule.reset == "subtract_late") and not (_wide(node.v_threshold) > 0).all():
+        raise UnsupportedNodeError(
+            f"node {name!r}: v_threshold is {np.min(node.v_threshold)}, allowed > 0 with "
+            f"spikes_per_step={profile.spikes_per_step!r} and reset={profile.reset!r}"
+        )
+    odd = profile.differences(HOUSE).keys() - {"integrator"}
+    return rule if odd else None
+
+
+def _clip(node: Any, profile: Profile) -> Any:
+    if isinstance(profile.clip, str):
+        every = profile.clip == "-threshold"
+        return -_wide(node.v_threshold) if every or isinstance(node, nir.IF) else None
+    return profile.clip
 
 
 def _wide(value: Any) -> NDArray[np.float64]:
     return np.asarray(value, dtype=np.float64)
 
 
-def _leaky(node: nir.LI | nir.LIF, dt: float) -> dict[str, Any]:
+_Decay = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+_DECAYS: Mapping[str, _Decay] = {"euler": lambda rate: 1 - rate, "exponential": lambda rate: np.exp(-rate)}
+
+
+def _leaky(node: nir.LI | nir.LIF, dt: float, decay: _Decay) -> dict[str, Any]:
     rate = dt / _wide(node.tau)
-    return {"decay": 1 - rate, "gain": rate * _wide(node.r), "leak": rate * _wide(node.v_leak)}
+    return {"decay": decay(rate), "gain": rate * _wide(node.r), "leak": rate * _wide(node.v_leak)}
 
 
-def _integrating(node: nir.IF, dt: float) -> dict[str, Any]:
+def _integrating(node: nir.IF, dt: float, decay: _Decay) -> dict[str, Any]:
     return {"gain": dt * _wide(node.r)}
 
 
-def _current_based(node: nir.CubaLI | nir.CubaLIF, dt: float) -> dict[str, Any]:
+def _current_based(node: nir.CubaLI | nir.CubaLIF, dt: float, decay: _Decay) -> dict[str, Any]:
     rate, rate_synapse = dt / _wide(node.tau_mem), dt / _wide(node.tau_syn)
     return {
-        "decay": 1 - rate,
-        "decay_synapse": 1 - rate_synapse,
+        "decay": decay(rate),
+        "decay_synapse": decay(rate_synapse),
         "gain": rate_synapse * _wide(node.w_in) * rate * _wide(node.r),
         "leak": rate * _wide(node.v_leak),
     }
 
 
-_TERMS: Mapping[type[nir.NIRNode], Callable[[Any, float], dict[str, Any]]] = {
+_TERMS: Mapping[type[nir.NIRNode], Callable[[Any, float, _Decay], dict[str, Any]]] = {
+    nir.I: _integrating,
     nir.IF: _integrating,
     nir.LI: _leaky,
     nir.LIF: _leaky,

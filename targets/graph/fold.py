@@ -1,4 +1,4 @@
-"""Every stateless node as a sparse matrix and a bias: y = A x + b on flattened arrays, in float64."""
+"""Every linear stateless node as a sparse matrix and a bias: y = A x + b on flattened arrays, in float64."""
 
 from __future__ import annotations
 
@@ -11,21 +11,29 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity, kron
 from scipy.sparse import diags as sparse_diagonal
 
-from targets.graph.shapes import Shape, conv_padding, pair, window_shape
+from targets.graph.shapes import Shape, conv_padding, pair, per_axis, window_shape
 
 Folded = tuple[csr_matrix, NDArray[np.float64] | None]
 
 
+def _stored(value: Any) -> NDArray[np.float64]:
+    """A parameter as every target reads it: rounded to float32 once."""
+    return np.asarray(value, dtype=np.float32).astype(np.float64)
+
+
 def fold(node: nir.NIRNode, shape: Shape) -> Folded:
-    """Matrix [outputs, inputs] and bias [outputs] (None where the node has none) of a stateless node."""
+    """Matrix [outputs, inputs] and bias [outputs] (None where the node has none) of a linear node."""
     return _FOLD[type(node)](node, shape)
 
 
-def _conv2d(node: nir.Conv2d, shape: Shape) -> Folded:
-    groups, weight = int(node.groups), np.asarray(node.weight, dtype=np.float64)
-    rows, columns, taps, size = _taps(
-        shape, weight.shape[2:], pair(node.stride), conv_padding(node), pair(node.dilation)
-    )
+def _conv(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> Folded:
+    """A convolution; one of a single axis has one row."""
+    groups, weight = int(node.groups), _stored(node.weight)
+    stride, padding, dilation = per_axis(node.stride, weight.ndim - 2), conv_padding(node), node.dilation
+    if weight.ndim == 3:
+        weight, shape = weight[:, :, None], (shape[0], 1, *shape[1:])
+        stride, padding, dilation = (1, *stride), (0, *padding), (1, *per_axis(dilation, 1))
+    rows, columns, taps, size = _taps(shape, weight.shape[2:], stride, padding, pair(dilation))
     inside, pixels_out, pixels_in = weight.shape[1], int(np.prod(size)), int(np.prod(shape[1:]))
     flat = weight.reshape(weight.shape[0], inside, -1)
     out_channel, in_channel = np.meshgrid(np.arange(weight.shape[0]), np.arange(inside), indexing="ij")
@@ -36,7 +44,7 @@ def _conv2d(node: nir.Conv2d, shape: Shape) -> Folded:
         (flat[:, :, taps].ravel(), (row, column)),
         shape=(weight.shape[0] * pixels_out, int(np.prod(shape))),
     )
-    return matrix, np.repeat(np.asarray(node.bias, dtype=np.float64), pixels_out)
+    return matrix, np.repeat(_stored(node.bias), pixels_out)
 
 
 def _taps(
@@ -64,16 +72,16 @@ def _pool(node: nir.SumPool2d | nir.AvgPool2d, shape: Shape) -> Folded:
 
 def _dense(node: nir.Affine | nir.Linear, shape: Shape) -> Folded:
     leading = int(np.prod(shape[:-1]))
-    weight = csr_matrix(np.asarray(node.weight, dtype=np.float64))
+    weight = csr_matrix(_stored(node.weight))
     matrix = weight if leading == 1 else csr_matrix(kron(identity(leading), weight))
     if not isinstance(node, nir.Affine):
         return matrix, None
-    bias = np.broadcast_to(np.asarray(node.bias, dtype=np.float64), (*shape[:-1], node.weight.shape[0]))
+    bias = np.broadcast_to(_stored(node.bias), (*shape[:-1], node.weight.shape[0]))
     return matrix, bias.ravel()
 
 
 def _scale(node: nir.Scale, shape: Shape) -> Folded:
-    return csr_matrix(sparse_diagonal(np.asarray(node.scale, dtype=np.float64).ravel())), None
+    return csr_matrix(sparse_diagonal(_stored(node.scale).ravel())), None
 
 
 def _identity(node: nir.NIRNode, shape: Shape) -> Folded:
@@ -81,7 +89,8 @@ def _identity(node: nir.NIRNode, shape: Shape) -> Folded:
 
 
 _FOLD: Mapping[type[nir.NIRNode], Callable[[Any, Shape], Folded]] = {
-    nir.Conv2d: _conv2d,
+    nir.Conv1d: _conv,
+    nir.Conv2d: _conv,
     nir.Affine: _dense,
     nir.Linear: _dense,
     nir.SumPool2d: _pool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +12,11 @@ import nir
 import numpy as np
 
 from targets.errors import GraphError
-from targets.graph.kinds import KNOWN, POPULATION, SYNAPSE, kind
+from targets.graph.kinds import POPULATION, SYNAPSE
 from targets.graph.order import components
 from targets.graph.profile import HOUSE, Profile
-from targets.graph.shapes import Shape, output_shape, own_shape
+from targets.graph.shapes import Shape, infer_shapes
+from targets.graph.validity import check_structure, check_values
 
 Edge = tuple[str, str]
 
@@ -46,15 +48,15 @@ class SpikingGraph:
         """Validate nodes and edges and return the graph.
 
         Raises:
-            GraphError: unknown node kind, missing or doubled edge, NaN or infinite parameter,
-                shapes that do not match, a node that no input reaches.
+            GraphError: unknown node kind, missing or doubled edge, an edge into an Input or out of an
+                Output, a parameter that is NaN, infinite, of the wrong type, rank or shape, shapes that
+                do not match, a node that no input reaches.
         """
         if not isinstance(profile, Profile):
             profile = HOUSE.with_values(profile or {})
         graph = cls(dict(nodes), tuple((str(a), str(b)) for a, b in edges), profile, tuple(assumptions))
-        graph._check_structure()
-        for name, node in graph.nodes.items():
-            _check_values(name, node)
+        check_structure(graph.nodes, graph.edges)
+        check_values(graph.nodes)
         graph.shapes  # noqa: B018  computing the shapes checks them
         return graph
 
@@ -100,28 +102,7 @@ class SpikingGraph:
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
         """Output shape of each node, without batch and time."""
-        known = {n: s for n, node in self.nodes.items() if (s := own_shape(node)) is not None}
-        pending = [n for n in self.nodes if n not in known]
-        while pending:
-            stuck = True
-            for name in list(pending):
-                sources = [s for s in self.predecessors[name] if s in known]
-                if sources:
-                    known[name] = output_shape(name, self.nodes[name], known[sources[0]])
-                    pending.remove(name)
-                    stuck = False
-            if stuck:
-                raise GraphError(
-                    f"node {pending[0]!r}: no Input or population reaches it, so it has no shape"
-                )
-        for source, target in self.edges:
-            result = output_shape(target, self.nodes[target], known[source])
-            if result != known[target]:
-                raise GraphError(
-                    f"edge {source!r} -> {target!r}: {known[source]} gives {result}, "
-                    f"but the other inputs of {target!r} give {known[target]}"
-                )
-        return known
+        return infer_shapes(self.nodes, self.edges)
 
     def input_shape(self, name: str) -> Shape:
         """Shape that arrives at a node."""
@@ -131,9 +112,9 @@ class SpikingGraph:
     def synapses_into(self, population: str) -> tuple[str, ...]:
         """Synapse nodes between `population` and the populations before it, through all other nodes."""
         found: list[str] = []
-        pending = list(self.predecessors[population])
+        pending = deque(self.predecessors[population])
         while pending:
-            name = pending.pop(0)
+            name = pending.popleft()
             if isinstance(self.nodes[name], SYNAPSE):
                 found.append(name)
             elif not isinstance(self.nodes[name], (*POPULATION, nir.Input)):
@@ -163,44 +144,3 @@ class SpikingGraph:
                 "allowed a whole number of steps >= 0"
             )
         return round(steps)
-
-    def _check_structure(self) -> None:
-        for name, node in self.nodes.items():
-            if not isinstance(node, KNOWN):
-                allowed = ", ".join(sorted(k.__name__ for k in KNOWN))
-                raise GraphError(f"node {name!r}: kind {kind(node)} is not known, allowed {allowed}")
-            if not name or "/" in name:
-                raise GraphError(f"node {name!r}: a name must not be empty or hold '/'")
-        if not any(isinstance(node, nir.Input) for node in self.nodes.values()):
-            raise GraphError("the graph has no Input node")
-        if not any(isinstance(node, nir.Output) for node in self.nodes.values()):
-            raise GraphError("the graph has no Output node")
-        for edge in self.edges:
-            for end in edge:
-                if end not in self.nodes:
-                    raise GraphError(f"edge {edge[0]!r} -> {edge[1]!r}: node {end!r} does not exist")
-        if len(set(self.edges)) != len(self.edges):
-            doubled = next(e for e in self.edges if self.edges.count(e) > 1)
-            raise GraphError(f"edge {doubled[0]!r} -> {doubled[1]!r} stands twice; an edge may stand once")
-        for name in self.nodes:
-            if not self.predecessors[name] and name not in self.inputs:
-                raise GraphError(f"node {name!r} has no incoming edge and is no Input")
-
-
-_POSITIVE = ("tau", "tau_mem", "tau_syn")
-
-
-def _check_values(name: str, node: nir.NIRNode) -> None:
-    """GraphError for NaN, infinite or out-of-range parameters."""
-    for field, value in vars(node).items():
-        array = np.asarray(value) if isinstance(value, np.ndarray | float) else None
-        if array is None or not np.issubdtype(array.dtype, np.number):
-            continue
-        finite = np.isfinite(array)
-        if not finite.all():
-            bad = int(np.size(array) - finite.sum())
-            raise GraphError(
-                f"node {name!r} ({kind(node)}): {field} holds {bad} NaN or infinite of {array.size} values"
-            )
-        if field in _POSITIVE and (array <= 0).any():
-            raise GraphError(f"node {name!r} ({kind(node)}): {field} is {array.min()}, allowed > 0")

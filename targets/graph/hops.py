@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix, identity
 from targets.errors import GraphError
 from targets.graph.fold import fold
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import POPULATION
+from targets.graph.kinds import LINEAR, POPULATION, kind
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def fold_graph(graph: SpikingGraph) -> Folding:
     """Fold every chain of stateless nodes and delays of `graph`.
 
     Raises:
-        GraphError: stateless nodes form a cycle without a population.
+        GraphError: stateless nodes form a cycle without a population, or one of them is not linear.
     """
     hops: list[Hop] = []
     readouts: list[Hop] = []
@@ -100,6 +100,9 @@ def _paths_into(graph: SpikingGraph, target: str) -> list[tuple[str, ...]]:
         if isinstance(graph.nodes[head], (*POPULATION, nir.Input)):
             paths.append(path)
             continue
+        if not isinstance(graph.nodes[head], (*LINEAR, nir.Delay)):
+            where = f"node {head!r} ({kind(graph.nodes[head])})"
+            raise GraphError(f"{where}: is not linear, so no synapse of a chip can hold it")
         if _has_bias(graph.nodes[head]):
             paths.append(("", *path))
         for source in reversed(graph.predecessors[head]):
@@ -110,7 +113,7 @@ def _paths_into(graph: SpikingGraph, target: str) -> list[tuple[str, ...]]:
 
 
 def _has_bias(node: nir.NIRNode) -> bool:
-    return isinstance(node, nir.Affine | nir.Conv2d) and bool(np.any(node.bias))
+    return isinstance(node, nir.Affine | nir.Conv1d | nir.Conv2d) and bool(np.any(node.bias))
 
 
 def _fold_path(graph: SpikingGraph, path: tuple[str, ...], target: str) -> tuple[Hop | None, Bias | None]:

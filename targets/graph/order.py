@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from scipy.sparse import csr_matrix
@@ -18,10 +19,10 @@ def topological(names: Iterable[str], edges: Edges) -> list[str] | None:
     for source, target in edges:
         waiting[target] += 1
         after[source].append(target)
-    ready = [name for name in names if waiting[name] == 0]
+    ready = deque(name for name in names if waiting[name] == 0)
     done: list[str] = []
     while ready:
-        name = ready.pop(0)
+        name = ready.popleft()
         done.append(name)
         for target in after[name]:
             waiting[target] -= 1

@@ -3,148 +3,233 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import nir
 import numpy as np
 
-from targets.errors import GraphError
+from targets.errors import ConfigError, GraphError
 from targets.graph.cycles import delay_cycles
-from targets.graph.graph import Edge, SpikingGraph
-from targets.graph.kinds import POPULATION, kind
+from targets.graph.fields import FIELDS, complete, construct
+from targets.graph.flatten import Flat, Nested, flatten
+from targets.graph.graph import SpikingGraph
+from targets.graph.hdf5 import Group, Link, NewerLayoutError, Storage
+from targets.graph.kinds import POPULATION
+from targets.graph.neighbours import give_shapes, name_shape_faults
 from targets.graph.profile import HOUSE, Profile
+from targets.graph.repack import repacked
+from targets.graph.writers import resolve
 
 METADATA_KEY = "msenas_hw"
+_KINDS = {cls.__name__: cls for cls in FIELDS}
+_DEPTH = 64
+# Larger files are mapped, not copied into memory.
+_MAPPED = 2**26
 
-# Fields of each kind, as files name them; a field with a default may be absent in old files.
-_FIELDS: Mapping[type[nir.NIRNode], tuple[str, ...]] = {
-    nir.Affine: ("weight", "bias"),
-    nir.Linear: ("weight",),
-    nir.Conv2d: ("input_shape", "weight", "stride", "padding", "dilation", "groups", "bias"),
-    nir.SumPool2d: ("kernel_size", "stride", "padding"),
-    nir.AvgPool2d: ("kernel_size", "stride", "padding"),
-    nir.Flatten: ("input_type", "start_dim", "end_dim"),
-    nir.Scale: ("scale",),
-    nir.Delay: ("delay",),
-    nir.IF: ("r", "v_threshold", "v_reset"),
-    nir.LI: ("tau", "r", "v_leak"),
-    nir.LIF: ("tau", "r", "v_leak", "v_threshold", "v_reset"),
-    nir.CubaLI: ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
-    nir.CubaLIF: ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
-    nir.Input: ("shape",),
-    nir.Output: ("shape",),
-}
-_KINDS = {cls.__name__: cls for cls in _FIELDS}
-_DEFAULTS: Mapping[str, Any] = {"input_shape": None, "v_reset": None, "w_in": 1.0, "input_type": None}
-_INTEGERS = ("stride", "dilation", "kernel_size", "groups", "start_dim", "end_dim", "input_shape")
+# What damaged structures raise on the way through.
+_DAMAGE = (GraphError, struct.error, ValueError, IndexError, KeyError, OverflowError, MemoryError)
 
 
 class AssumptionWarning(UserWarning):
     """A file left something open and the house value was taken."""
 
 
-def load(path: str | os.PathLike[str], profile: Profile | Mapping[str, Any] | None = None) -> SpikingGraph:
+def load(
+    path: str | os.PathLike[str], profile: str | Profile | Mapping[str, Any] | None = None
+) -> SpikingGraph:
     """Load a `.nir` file.
 
     Args:
         path: the file.
-        profile: values that override what the file says, e.g. `{"dt": 1e-4}`.
+        profile: values that override what the file says, e.g. `{"dt": 1e-4}`; or the name of the
+            framework that wrote the file, "sinabs" or `{"writer": "sinabs", "clip": None}`
+            (`targets.graph.writers`).
 
     Raises:
-        GraphError: not a NIR file, truncated, an unknown node kind, or a malformed graph.
+        ConfigError: an unknown profile or value.
+        GraphError: not a NIR file, truncated, hostile, an unknown node kind, or a malformed graph; it
+            names the file and, where there is one, the node and the field.
     """
     path = Path(path)
     try:
-        with h5py.File(path, "r") as file:
-            nodes, edges, version, stored = _read(file, path)
+        graph = _graph(_read(path), profile)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
     except OSError as error:
-        raise GraphError(f"{path}: cannot be read as a NIR (HDF5) file: {error}") from None
-    chosen, assumptions = _profile(stored, profile, version, nodes)
-    nodes = _ordered(nodes, stored)
-    nodes, edges, delayed = delay_cycles(nodes, edges, chosen.dt)
-    assumptions += list(stored.get("assumptions", [])) + delayed
-    graph = SpikingGraph.build(nodes, edges, chosen, assumptions)
-    for assumption in assumptions:
+        raise GraphError(f"{path}: cannot be read: {error}") from None
+    for assumption in graph.assumptions:
         warnings.warn(f"{path.name}: {assumption}", AssumptionWarning, stacklevel=2)
     return graph
 
 
-def _read(file: h5py.File, path: Path) -> tuple[dict[str, nir.NIRNode], list[Edge], str, Mapping[str, Any]]:
-    root = file.get("node")
-    if not isinstance(root, h5py.Group) or "nodes" not in root or "edges" not in root:
-        raise GraphError(f"{path}: no NIR graph inside (needs /node/nodes and /node/edges); is it truncated?")
-    edges = [(_text(a), _text(b)) for a, b in root["edges"][()]]
-    nodes = {name: _read_node(name, group) for name, group in root["nodes"].items()}
-    version = _text(file["version"][()]) if "version" in file else "unknown"
-    raw = root["metadata"].get(METADATA_KEY) if "metadata" in root else None
-    return nodes, edges, version, _stored(raw, path)
+@dataclass(frozen=True)
+class _File:
+    graph: Nested
+    said: list[str]
+    version: str
+    stored: Mapping[str, Any]
 
 
-def _stored(raw: Any, path: Path) -> Mapping[str, Any]:
+def _graph(file: _File, profile: str | Profile | Mapping[str, Any] | None) -> SpikingGraph:
+    given, writer = resolve(profile)
+    flat = flatten(file.graph)
+    nodes, guessed = give_shapes(_ordered(flat, file.stored), flat.edges)
+    chosen, assumptions = _profile(file.stored, given, file.version, nodes)
+    if writer is not None:
+        nodes, rewritten = writer.read(nodes, chosen, file.stored)
+        assumptions += rewritten
+    nodes, edges, delayed = delay_cycles(nodes, flat.edges, chosen.dt)
+    graph = SpikingGraph.build(nodes, edges, chosen)
+    assumptions += [*file.said, *flat.said, *guessed, *delayed, *name_shape_faults(graph, flat.ports)]
+    kept = _sentences(file.stored)
+    new = [said for said in dict.fromkeys(assumptions) if said not in kept]
+    return replace(graph, assumptions=(*kept, *new))
+
+
+def _read(path: Path) -> _File:
+    if path.exists() and not path.is_file():
+        raise GraphError("is no regular file")
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < _MAPPED:
+                return _parse(file.read())
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _parse(data)
+    except NewerLayoutError:
+        return _parse(repacked(path), quoted=True)
+
+
+def _parse(data: Any, quoted: bool = False) -> _File:
+    with _damage(""):
+        storage = Storage(data, quoted)
+        top = storage.group(storage.root) or {}
+        root = storage.group(top["node"]) if "node" in top else None
+    if root is None or "nodes" not in root or "edges" not in root:
+        raise GraphError("no NIR graph inside (needs /node/nodes and /node/edges); is it truncated?")
+    said: list[str] = []
+    graph = _Reader(storage, said).graph(root, "", 0)
+    with _damage("version: "):
+        version = str(storage.value(top["version"])) if "version" in top else "unknown"
+    with _damage("metadata: "):
+        metadata = storage.group(root["metadata"]) if "metadata" in root else None
+        raw = storage.value(metadata[METADATA_KEY]) if metadata and METADATA_KEY in metadata else None
+    return _File(graph, said, version, _stored(raw))
+
+
+@contextmanager
+def _damage(where: str) -> Iterator[None]:
+    """Errors of damaged structures as a GraphError that says where."""
+    try:
+        yield
+    except NewerLayoutError:
+        raise
+    except GraphError as error:
+        raise GraphError(f"{where}{error}") from None
+    except _DAMAGE as error:
+        raise GraphError(f"{where}damaged or truncated HDF5 structure ({error})") from None
+
+
+class _Reader:
+    """Nodes out of the groups of a file."""
+
+    def __init__(self, storage: Storage, said: list[str]) -> None:
+        self.storage = storage
+        self.said = said
+        # A group that stands in two places would make a small file an endless graph.
+        self.seen: set[int] = set()
+
+    def graph(self, group: Group, prefix: str, depth: int) -> Nested:
+        """A graph and, nested in it, its subgraphs."""
+        if depth > _DEPTH:
+            raise GraphError(f"subgraph {prefix[:80]!r} is nested more than {_DEPTH} deep")
+        if "nodes" not in group or "edges" not in group:
+            raise GraphError(f"subgraph {prefix[:-1]!r}: needs nodes and edges; is it truncated?")
+        where = f"graph {prefix[:-1]!r}: " if prefix else ""
+        with _damage(f"{where}edges: "):
+            ends = self.storage.value(group["edges"])
+            ends = np.asarray(ends).reshape(-1).tolist()
+        if len(ends) % 2 or not all(isinstance(end, str) for end in ends):
+            raise GraphError(f"{where}edges: found {len(ends)} values, allowed pairs of names")
+        with _damage(f"{where}nodes: "):
+            links = self.storage.group(group["nodes"])
+        if links is None:
+            raise GraphError(f"{where}nodes: found a data set, allowed a group")
+        nodes = {name: self.node(prefix + name, link, depth) for name, link in links.items()}
+        return Nested(nodes, list(zip(ends[::2], ends[1::2], strict=True)))
+
+    def node(self, name: str, link: Link, depth: int) -> nir.NIRNode | Nested:
+        """One node, or a subgraph."""
+        if link[0] in self.seen:
+            raise GraphError(f"node {name!r}: the same object stands at two places, allowed one")
+        self.seen.add(link[0])
+        group, found = self._kind(name, link)
+        cls = _KINDS.get(found or "")
+        if found == "NIRGraph" and group:
+            return self.graph(group, f"{name}.", depth + 1)
+        if cls is None or group is None:
+            allowed = ", ".join(sorted([*_KINDS, "NIRGraph"]))
+            raise GraphError(f"node {name!r}: kind {str(found)[:80]!r} is not known, allowed {allowed}")
+        values = {}
+        for field in FIELDS[cls]:
+            if field in group:
+                values[field] = self._value(name, cls, field, group[field])
+        metadata = self._metadata(name, cls, group["metadata"]) if "metadata" in group else {}
+        return construct(name, cls, complete(name, cls, values, self.said), metadata)
+
+    def _kind(self, name: str, link: Link) -> tuple[Group | None, str | None]:
+        with_type = False
+        try:
+            group = self.storage.group(link)
+            with_type = group is not None and "type" in group
+            found = self.storage.value(group["type"]) if group is not None and with_type else None
+        except NewerLayoutError:
+            raise
+        except _DAMAGE as error:
+            field = "field 'type': " if with_type else ""
+            raise GraphError(f"node {name!r}: {field}{error}") from None
+        return group, found if isinstance(found, str) else None
+
+    def _value(self, name: str, cls: type[nir.NIRNode], field: str, link: Link) -> Any:
+        # Not a context manager: this runs for every field of every node.
+        try:
+            return self.storage.value(link)
+        except NewerLayoutError:
+            raise
+        except _DAMAGE as error:
+            raise GraphError(f"node {name!r} ({cls.__name__}): field {field!r}: {error}") from None
+
+    def _metadata(self, name: str, cls: type[nir.NIRNode], link: Link) -> dict[str, Any]:
+        with _damage(f"node {name!r} ({cls.__name__}): metadata: "):
+            items = self.storage.group(link) or {}
+        found = {key: self._value(name, cls, f"metadata/{key}", item) for key, item in items.items()}
+        return {key: v.item() if isinstance(v, np.generic) else v for key, v in found.items()}
+
+
+def _stored(raw: Any) -> Mapping[str, Any]:
     if raw is None:
         return {}
     try:
-        stored = json.loads(_text(raw[()]))
-    except ValueError:
-        raise GraphError(f"{path}: metadata {METADATA_KEY!r} is no valid JSON") from None
+        stored = json.loads(raw)
+    except (ValueError, TypeError, RecursionError):
+        raise GraphError(f"metadata {METADATA_KEY!r} is no valid JSON") from None
     if not isinstance(stored, dict):
-        raise GraphError(f"{path}: metadata {METADATA_KEY!r} is no JSON object")
+        raise GraphError(f"metadata {METADATA_KEY!r} is no JSON object")
     return stored
 
 
-def _read_node(name: str, group: Any) -> nir.NIRNode:
-    found = _text(group["type"][()]) if isinstance(group, h5py.Group) and "type" in group else None
-    cls = _KINDS.get(found or "")
-    if cls is None:
-        allowed = ", ".join(sorted(_KINDS))
-        raise GraphError(f"node {name!r}: kind {found!r} is not known, allowed {allowed}")
-    values = {field: _field(name, cls, group, field) for field in _FIELDS[cls]}
-    metadata = (
-        {key: _plain(item[()]) for key, item in group["metadata"].items()} if "metadata" in group else {}
-    )
-    try:
-        return _construct(cls, values, metadata)
-    except Exception as error:  # nir's constructors raise whatever their arithmetic meets
-        raise GraphError(f"node {name!r} ({found}): {error}") from None
-
-
-def _construct(cls: type[nir.NIRNode], values: dict[str, Any], metadata: dict[str, Any]) -> nir.NIRNode:
-    if cls in (nir.Input, nir.Output):
-        port = "input" if cls is nir.Input else "output"
-        return cls({port: np.asarray(values["shape"]).reshape(-1)}, metadata=metadata)
-    if cls is nir.Flatten:
-        return cls({"input": values.pop("input_type")}, **values, metadata=metadata)
-    if cls in (nir.CubaLIF, nir.CubaLI) and np.ndim(values["w_in"]) == 0:
-        values["w_in"] = np.full_like(np.asarray(values["v_leak"], dtype=np.float64), values["w_in"])
-    return cls(**values, metadata=metadata)
-
-
-def _field(name: str, cls: type[nir.NIRNode], group: h5py.Group, field: str) -> Any:
-    item = group.get(field)
-    if not isinstance(item, h5py.Dataset):
-        if field in _DEFAULTS:
-            return _DEFAULTS[field]
-        raise GraphError(f"node {name!r} ({cls.__name__}): field {field!r} is missing")
-    value = _plain(item[()])
-    if field in _INTEGERS and not isinstance(value, str):
-        whole = [int(v) for v in np.asarray(value).reshape(-1)]
-        return whole[0] if np.ndim(value) == 0 else tuple(whole)
-    return value
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf8", "replace")
-    return value.item() if isinstance(value, np.generic) else value
+def _sentences(stored: Mapping[str, Any]) -> list[str]:
+    found = stored.get("assumptions", [])
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise GraphError(f"metadata {METADATA_KEY!r}: assumptions is no list of sentences")
+    return list(found)
 
 
 def _profile(
@@ -157,7 +242,7 @@ def _profile(
         return given, []
     given = given or {}
     said = stored.get("profile")
-    profile = HOUSE.with_values(said or {}).with_values(given)
+    profile = _said_profile(said).with_values(given)
     if said is not None or not any(isinstance(node, POPULATION) for node in nodes.values()):
         return profile, []
     assumed = [
@@ -167,29 +252,34 @@ def _profile(
     ]
     if _older(version, (1, 0, 6)) and "reset" not in given:
         assumed.append(
-            f"the reset is ambiguous: the file was written by nir {version}, which documented reset by "
+            f"the reset is ambiguous: the file was written by nir {version[:40]}, which documented reset by "
             "subtraction, while the recordings of the NIR paper reset to zero; give --profile reset=..."
         )
     return profile, assumed
 
 
+def _said_profile(said: Any) -> Profile:
+    """What a file says; a wrong value there is the file's fault, not the user's."""
+    if not isinstance(said or {}, dict):
+        raise GraphError(f"metadata {METADATA_KEY!r}: profile is no JSON object")
+    try:
+        return HOUSE.with_values(said or {})
+    except (ConfigError, TypeError, ValueError) as error:
+        raise GraphError(f"metadata {METADATA_KEY!r}: {error}") from None
+
+
 def _older(version: str, than: tuple[int, ...]) -> bool:
-    parts = version.split(".")
-    if not all(part.isdigit() for part in parts[:3]):
+    parts = version.split(".")[:3]
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
         return True
-    return tuple(int(part) for part in parts[:3]) < than
+    return tuple(int(part) for part in parts) < than
 
 
-def _ordered(nodes: dict[str, nir.NIRNode], stored: Mapping[str, Any]) -> dict[str, nir.NIRNode]:
+def _ordered(flat: Flat, stored: Mapping[str, Any]) -> dict[str, nir.NIRNode]:
     """HDF5 lists names alphabetically; the order of writing is in the metadata."""
-    order = stored.get("order", [])
-    if sorted(order) != sorted(nodes):
-        return nodes
-    return {name: nodes[name] for name in order}
-
-
-def node_fields(node: nir.NIRNode) -> dict[str, Any]:
-    """The fields of `node` that a file stores, ports aside."""
-    if kind(node) in ("Input", "Output"):
-        return {}
-    return {field: getattr(node, field) for field in _FIELDS[type(node)]}
+    order = stored.get("order")
+    if not isinstance(order, list) or not all(isinstance(name, str) for name in order):
+        return flat.nodes
+    if len(order) != len(flat.nodes) or set(order) != set(flat.nodes):
+        return flat.nodes
+    return {name: flat.nodes[name] for name in order}

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import nir
 import numpy as np
+from numpy.typing import NDArray
 
 from targets.errors import GraphError
 from targets.graph.kinds import kind
 
 Shape = tuple[int, ...]
+# Values of one node, and those that may be made from one number in a file.
+LARGEST = 2**31
+_LARGEST_FILLED = 2**26
+
+
+def filled(name: str, shape: Shape, value: Any) -> NDArray[Any]:
+    """`value` for every neuron of node `name`; GraphError where a few bytes would become gigabytes."""
+    if math.prod(shape) > _LARGEST_FILLED:
+        raise GraphError(f"node {name!r}: {shape} from one number, allowed up to {_LARGEST_FILLED} values")
+    return np.full(shape, value)
+
+
+def per_axis(value: Any, axes: int) -> Shape:
+    """A scalar or a stride, padding, dilation or kernel of `axes` elements, one number an axis."""
+    flat = [int(v) for v in np.asarray(value).reshape(-1)]
+    if len(flat) not in (1, axes):
+        raise ValueError(f"found {flat}, allowed one or {axes} integers")
+    return tuple(flat) if len(flat) == axes else tuple(flat * axes)
 
 
 def pair(value: Any) -> tuple[int, int]:
     """A scalar or two-element stride, padding, dilation or kernel as `(rows, columns)`."""
-    flat = [int(v) for v in np.asarray(value).reshape(-1)]
-    if len(flat) not in (1, 2):
-        raise ValueError(f"found {flat}, allowed one or two integers")
-    return (flat[0], flat[-1])
+    rows, columns = per_axis(value, 2)
+    return (rows, columns)
 
 
-def conv_padding(node: nir.Conv2d) -> tuple[int, int]:
-    """Zero padding on each side of a convolution, in pixels; `same` needs an odd reach."""
-    padding = node.padding
+def conv_padding(node: nir.Conv1d | nir.Conv2d) -> Shape:
+    """Zero padding on each side of a convolution, per axis; `same` needs an odd reach."""
+    padding, axes = node.padding, node.weight.ndim - 2
     if isinstance(padding, bytes | np.bytes_):
         padding = padding.decode()
     if not isinstance(padding, str):
-        return pair(padding)
+        return per_axis(padding, axes)
     if padding == "valid":
-        return (0, 0)
-    reach = [d * (k - 1) for d, k in zip(pair(node.dilation), node.weight.shape[2:], strict=True)]
-    if padding != "same" or pair(node.stride) != (1, 1) or any(r % 2 for r in reach):
-        raise ValueError(f"padding {padding!r} is not defined for this kernel and stride")
-    return (reach[0] // 2, reach[1] // 2)
+        return (0,) * axes
+    kernel = node.weight.shape[2:]
+    reach = [d * (k - 1) for d, k in zip(per_axis(node.dilation, axes), kernel, strict=True)]
+    strides = per_axis(node.stride, axes)
+    if padding != "same" or any(s != 1 for s in strides) or any(r % 2 for r in reach):
+        raise ValueError(
+            f"padding {padding!r} with kernel {kernel} and stride {strides}, allowed numbers, 'valid', or "
+            "'same' for stride 1 and a kernel that reaches equally far to both sides"
+        )
+    return tuple(r // 2 for r in reach)
 
 
 def window_shape(size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Shape:
@@ -43,13 +67,14 @@ def window_shape(size: Shape, kernel: Shape, stride: Shape, padding: Shape, dila
     return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
 
 
-def _conv2d(node: nir.Conv2d, shape: Shape) -> Shape:
+def _conv(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> Shape:
+    axes = node.weight.ndim - 2
     channels = node.weight.shape[1] * int(node.groups)
-    if len(shape) != 3 or shape[0] != channels:
-        raise ValueError(f"input is {shape}, allowed ({channels}, rows, columns)")
-    spatial = window_shape(
-        shape[1:], node.weight.shape[2:], pair(node.stride), conv_padding(node), pair(node.dilation)
-    )
+    if len(shape) != axes + 1 or shape[0] != channels:
+        places = ", ".join(("rows", "columns") if axes == 2 else ("places",))
+        raise ValueError(f"input is {shape}, allowed ({channels}, {places})")
+    strides, dilation = per_axis(node.stride, axes), per_axis(node.dilation, axes)
+    spatial = window_shape(shape[1:], node.weight.shape[2:], strides, conv_padding(node), dilation)
     return (int(node.weight.shape[0]), *spatial)
 
 
@@ -66,15 +91,40 @@ def _pool(node: nir.SumPool2d | nir.AvgPool2d, shape: Shape) -> Shape:
     return (shape[0], *window_shape(shape[1:], kernel, stride, padding, (1, 1)))
 
 
+def flat_axes(node: nir.Flatten, rank: int) -> tuple[int, int]:
+    """First and last axis that a Flatten merges, of `rank` axes without batch and time."""
+    dims = (int(node.start_dim), int(node.end_dim))
+    if not all(-rank <= d < rank for d in dims) or dims[0] % rank > dims[1] % rank:
+        raise ValueError(
+            f"start_dim={dims[0]}, end_dim={dims[1]} of an input with {rank} axes (no batch), allowed an "
+            f"ascending pair in {-rank}..{rank - 1}"
+        )
+    return dims[0] % rank, dims[1] % rank
+
+
 def _flatten(node: nir.Flatten, shape: Shape) -> Shape:
-    first, last = node.start_dim % len(shape), node.end_dim % len(shape)
-    merged = int(np.prod(shape[first : last + 1]))
+    first, last = flat_axes(node, len(shape))
+    merged = math.prod(shape[first : last + 1])
     return (*shape[:first], merged, *shape[last + 1 :])
 
 
-def _fixed(shape_of: Callable[[Any], Shape]) -> Callable[[Any, Shape], Shape]:
+# A field whose shape is that of a node.
+_OWN: Mapping[type[nir.NIRNode], str] = {
+    nir.Scale: "scale",
+    nir.Threshold: "threshold",
+    nir.Delay: "delay",
+    nir.I: "r",
+    nir.IF: "v_threshold",
+    nir.LIF: "v_threshold",
+    nir.CubaLIF: "v_threshold",
+    nir.LI: "v_leak",
+    nir.CubaLI: "v_leak",
+}
+
+
+def _elementwise(field: str) -> Callable[[Any, Shape], Shape]:
     def infer(node: nir.NIRNode, shape: Shape) -> Shape:
-        own = shape_of(node)
+        own: Shape = getattr(node, field).shape
         if own != shape:
             raise ValueError(f"input is {shape}, but its parameters have shape {own}")
         return own
@@ -87,47 +137,78 @@ def _same(node: nir.NIRNode, shape: Shape) -> Shape:
 
 
 _INFER: Mapping[type[nir.NIRNode], Callable[[Any, Shape], Shape]] = {
-    nir.Conv2d: _conv2d,
+    **{cls: _elementwise(field) for cls, field in _OWN.items()},
+    nir.Conv1d: _conv,
+    nir.Conv2d: _conv,
     nir.Affine: _dense,
     nir.Linear: _dense,
     nir.SumPool2d: _pool,
     nir.AvgPool2d: _pool,
     nir.Flatten: _flatten,
-    nir.Scale: _fixed(lambda node: tuple(node.scale.shape)),
-    nir.Delay: _fixed(lambda node: tuple(node.delay.shape)),
-    nir.IF: _fixed(lambda node: tuple(node.v_threshold.shape)),
-    nir.LIF: _fixed(lambda node: tuple(node.v_threshold.shape)),
-    nir.CubaLIF: _fixed(lambda node: tuple(node.v_threshold.shape)),
-    nir.LI: _fixed(lambda node: tuple(node.v_leak.shape)),
-    nir.CubaLI: _fixed(lambda node: tuple(node.v_leak.shape)),
     nir.Output: _same,
 }
 
 
-def input_shape(node: nir.Input) -> Shape:
-    """Shape of an Input node, without batch and time."""
+def input_shape(node: nir.Input) -> Shape | None:
+    """Shape of an Input node, without batch and time; None where it has none."""
     value = node.input_type
     if isinstance(value, dict):
         value = value["input"]
-    return tuple(int(v) for v in np.asarray(value).reshape(-1))
+    return None if value is None else tuple(int(v) for v in np.asarray(value).reshape(-1))
 
 
 def own_shape(node: nir.NIRNode) -> Shape | None:
     """Output shape that a node fixes by its own parameters, or None."""
-    if isinstance(node, nir.Input):
-        return input_shape(node)
-    for field in ("v_threshold", "v_leak", "scale", "delay"):
-        if hasattr(node, field):
-            return tuple(np.shape(getattr(node, field)))
-    return None
+    field = _OWN.get(type(node))
+    if field is not None:
+        return tuple(np.shape(getattr(node, field)))
+    return input_shape(node) if type(node) is nir.Input else None
 
 
 def output_shape(name: str, node: nir.NIRNode, shape: Shape) -> Shape:
     """Output shape of `node` for an input of `shape`; GraphError names the node where it is none."""
+    rule = _INFER.get(type(node))
+    if rule is None:
+        raise GraphError(f"node {name!r} ({kind(node)}): takes no input, found {shape}")
     try:
-        result = _INFER[type(node)](node, shape)
-    except (ValueError, IndexError) as error:
+        result = rule(node, shape)
+    except (ValueError, IndexError, ZeroDivisionError) as error:
         raise GraphError(f"node {name!r} ({kind(node)}): {error}") from None
-    if any(size <= 0 for size in result):
-        raise GraphError(f"node {name!r} ({kind(node)}): output would be {result}, allowed sizes >= 1")
+    if not result or min(result) <= 0 or math.prod(result) > LARGEST:
+        allowed = f"allowed sizes >= 1 and up to {LARGEST} values"
+        raise GraphError(f"node {name!r} ({kind(node)}): output would be {result}, {allowed}")
     return result
+
+
+def infer_shapes(nodes: Mapping[str, nir.NIRNode], edges: Sequence[tuple[str, str]]) -> dict[str, Shape]:
+    """Output shape of every node, without batch and time, in time linear in nodes and edges.
+
+    Raises:
+        GraphError: shapes that do not match, or a node that no Input or population reaches.
+    """
+    known = {n: s for n, node in nodes.items() if (s := own_shape(node)) is not None}
+    after: dict[str, list[str]] = {name: [] for name in nodes}
+    for source, target in edges:
+        after[source].append(target)
+    arrives: dict[str, Shape] = {}
+    pending = deque(known)
+    while pending:
+        source = pending.popleft()
+        for target in after[source]:
+            shape = known[source]
+            if arrives.get(target) == shape:
+                continue
+            result = output_shape(target, nodes[target], shape)
+            if target not in known:
+                known[target] = result
+                pending.append(target)
+            elif result != known[target]:
+                raise GraphError(
+                    f"edge {source!r} -> {target!r}: {shape} gives {result}, "
+                    f"but the other inputs of {target!r} give {known[target]}"
+                )
+            arrives.setdefault(target, shape)
+    lost = next((name for name in nodes if name not in known), None)
+    if lost is not None:
+        raise GraphError(f"node {lost!r}: no Input or population reaches it, so it has no shape")
+    return known

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from targets.errors import UnsupportedNodeError
-from targets.graph.dynamics import Dynamics, dynamics
+from targets.graph.dynamics import Dynamics, house_dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import Bias, fold_graph
 from targets.graph.kinds import READOUT
@@ -120,7 +120,7 @@ def float_job(graph: SpikingGraph) -> Job:
     """
     folding = fold_graph(graph)
     alignment = align(folding, graph.inputs)
-    models = {name: dynamics(graph, name) for name in graph.populations}
+    models = {name: house_dynamics(graph, name) for name in graph.populations}
     return Job(
         arithmetic="float64",
         inputs=graph.inputs,

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from targets.errors import ConfigError, GraphError, UnsupportedNodeError
+from targets.errors import ConfigError, UnsupportedNodeError
 from targets.graph.dynamics import dynamics
 from targets.graph.fold import fold
 from targets.graph.graph import SpikingGraph
-from targets.graph.hops import Hop, fold_graph
+from targets.graph.hops import Folding, Hop, fold_graph
+from targets.graph.shapes import Shape
 from targets.loihi import limits
-from targets.loihi.align import align
+from targets.loihi.align import Alignment, align
 from targets.loihi.normalise import normalise, refusals, row_scale
 from targets.loihi.program import FixedHop, FixedPopulation, LoweredRow, Program
 from targets.loihi.rounding import (
+    current_decay_field,
     decay_field,
     round_membrane_bias,
     round_source_bias,
@@ -31,7 +35,7 @@ from targets.loihi.rounding import (
     sign_mode,
 )
 from targets.loihi.scale import Normalised, choose_scale
-from targets.target import listed
+from targets.target import Refusal, listed
 
 
 def lower(graph: SpikingGraph, weight_bits: int = 8) -> Program:
@@ -46,36 +50,60 @@ def lower(graph: SpikingGraph, weight_bits: int = 8) -> Program:
     """
     if weight_bits not in limits.WEIGHT_BITS:
         raise ConfigError(f"weight_bits: found {weight_bits}, allowed 1 to 8")
+    program, problems = attempt(graph, weight_bits)
+    if program is None:
+        raise UnsupportedNodeError("loihi cannot hold this graph:\n" + listed(problems))
+    return program
+
+
+@lru_cache(maxsize=4)
+def attempt(graph: SpikingGraph, weight_bits: int) -> tuple[Program | None, tuple[Refusal, ...]]:
+    """The lowered graph, or every reason why there is none."""
     problems = refusals(graph)
     if problems:
-        raise UnsupportedNodeError("loihi cannot hold this graph:\n" + listed(problems))
+        return None, tuple(problems)
     folding = fold_graph(graph)
     alignment = align(folding, graph.inputs)
-    populations: list[FixedPopulation] = []
-    hops: dict[int, FixedHop] = {}
-    table: list[LoweredRow] = []
-    for name in graph.populations:
-        into = [i for i, hop in enumerate(folding.hops) if hop.target == name]
-        units = normalise(graph, name, folding)
-        scale = choose_scale(units, [sign_mode(matrix.data) for matrix in units.hops])
-        for i, matrix in zip(into, units.hops, strict=True):
-            delay = alignment.axonal_delays[i]
-            hops[i] = _hop(graph, folding.hops[i], matrix, scale, weight_bits, delay)
-        population = _population(graph, name, units, scale, alignment.offsets[name])
-        _prove_sums(population, [hops[i] for i in into])
-        populations.append(population)
-        table.extend(
-            _rows(population, units, scale, [(hops[i], m) for i, m in zip(into, units.hops, strict=True)])
-        )
-    return Program(
+    parts = [_lower_population(graph, name, folding, alignment, weight_bits) for name in graph.populations]
+    problems = [problem for part in parts for problem in part.problems]
+    if problems:
+        return None, tuple(problems)
+    hops = {i: hop for part in parts for i, hop in part.hops.items()}
+    program = Program(
         graph=graph,
-        populations=tuple(populations),
+        populations=tuple(part.population for part in parts),
         hops=tuple(hops[i] for i in sorted(hops)),
         inputs={name: graph.shapes[name] for name in graph.inputs},
         outputs={name: graph.predecessors[name][0] for name in graph.outputs},
         drain=alignment.drain,
-        table=tuple(table),
+        table=tuple(row for part in parts for row in part.table),
     )
+    return program, ()
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """One population with the hops into it, by their place in the folding, and what does not fit."""
+
+    population: FixedPopulation
+    hops: dict[int, FixedHop]
+    table: tuple[LoweredRow, ...]
+    problems: tuple[Refusal, ...]
+
+
+def _lower_population(
+    graph: SpikingGraph, name: str, folding: Folding, alignment: Alignment, weight_bits: int
+) -> _Lowered:
+    into = [i for i, hop in enumerate(folding.hops) if hop.target == name]
+    units = normalise(graph, name, folding)
+    scale = choose_scale(units, [sign_mode(matrix.data) for matrix in units.hops])
+    hops = {
+        i: _hop(graph, folding.hops[i], matrix, scale, weight_bits, alignment.axonal_delays[i])
+        for i, matrix in zip(into, units.hops, strict=True)
+    }
+    population = _population(graph, name, units, scale, alignment.offsets[name])
+    rows = _rows(population, units, scale, list(zip(hops.values(), units.hops, strict=True)))
+    return _Lowered(population, hops, tuple(rows), tuple(overflows(population, list(hops.values()))))
 
 
 def _population(
@@ -85,8 +113,7 @@ def _population(
     return FixedPopulation(
         name=name,
         shape=graph.shapes[name],
-        # The chip adds one to du, so that du = 0 still decays by 1 / 4096.
-        du=max(0, decay_field(units.decay_synapse) - 1) if current_based else limits.NO_SYNAPTIC_MEMORY,
+        du=current_decay_field(units.decay_synapse) if current_based else limits.NO_SYNAPTIC_MEMORY,
         dv=decay_field(units.decay),
         vth=round(scale),
         bias_u=round_source_bias(units.bias_u * scale),
@@ -102,9 +129,8 @@ def _hop(graph: SpikingGraph, hop: Hop, matrix: csr_matrix, scale: float, bits: 
     if convolution is not None:
         node = copy.copy(graph.nodes[convolution])
         rows = row_scale(dynamics(graph, hop.target))
-        kernel, exponent = round_weights(
-            np.asarray(node.weight, dtype=np.float64) * rows[0] * scale, sign, bits
-        )
+        weight = np.asarray(node.weight, dtype=np.float64) * _used_taps(node, graph.shapes[hop.source])
+        kernel, exponent = round_weights(weight * rows[0] * scale, sign, bits)
         node.weight = kernel
         fixed = csr_matrix(fold(node, graph.shapes[hop.source])[0])
     else:
@@ -125,23 +151,38 @@ def _convolution(graph: SpikingGraph, hop: Hop) -> str | None:
     return nodes[0] if (rows == rows[0]).all() else None
 
 
-def _prove_sums(population: FixedPopulation, hops: list[FixedHop]) -> None:
-    """No sum of the inputs wraps a 24-bit current or leaves float32's exact integers."""
+def _used_taps(node: nir.Conv2d, shape: Shape) -> NDArray[np.bool_]:
+    """Kernel taps [rows, columns] that meet a pixel; the others are no synapses and take no range."""
+    size = node.weight.shape[2:]
+    probe = copy.copy(node)
+    probe.weight = np.arange(1, np.prod(size) + 1, dtype=np.float64).reshape(1, 1, *size)
+    probe.bias, probe.groups = np.zeros(1), 1
+    return np.isin(probe.weight[0, 0], fold(probe, (1, *shape[1:]))[0].data)
+
+
+def overflows(population: FixedPopulation, hops: list[FixedHop]) -> Iterator[Refusal]:
+    """What leaves its field, wraps a 24-bit current, or exceeds float32's exact integers."""
+    name = population.name
+    if not 1 <= population.vth <= limits.THRESHOLD_MAX:
+        hint = "weights or biases are too large beside the threshold"
+        yield Refusal(name, f"threshold is {population.vth}, allowed 1 to {limits.THRESHOLD_MAX}", hint)
+    widest = limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX
+    if np.abs(population.bias_v).max() > widest:
+        yield Refusal(name, f"bias is {np.abs(population.bias_v).max()}, allowed {widest}")
     total = np.abs(population.bias_u).max(axis=0)
     for hop in hops:
         rows = np.asarray(abs(hop.matrix).sum(axis=1)).ravel().astype(np.int64)
+        if hop.exponent > limits.WEIGHT_EXPONENT_MAX:
+            reason = f"weights from {hop.source!r} need exponent {hop.exponent}"
+            yield Refusal(name, f"{reason}, allowed {limits.WEIGHT_EXPONENT_MAX}")
         if rows.max(initial=0) >= limits.EXACT_FLOAT32:
-            raise GraphError(
-                f"hop {hop.source!r} -> {hop.target!r}: a sum can reach {rows.max()}, allowed < 2^24"
-            )
+            yield Refusal(name, f"a sum from {hop.source!r} can reach {rows.max()}, allowed < 2^24")
         total = total + (rows << hop.exponent)
     kept = 0.0 if population.du == limits.NO_SYNAPTIC_MEMORY else 1 - (population.du + 1) / limits.DECAY_ONE
     worst = float(total.max(initial=0)) / (1.0 - kept)
     if worst > limits.SUM_MAX:
-        raise GraphError(
-            f"population {population.name!r}: its current can reach {worst:.0f}, allowed {limits.SUM_MAX} "
-            "before it wraps; reduce the fan-in or tau_syn"
-        )
+        reason = f"its current can reach {worst:.0f}, allowed {limits.SUM_MAX} before it wraps"
+        yield Refusal(name, reason, "reduce the fan-in, the weights or tau_syn")
 
 
 def _rows(

@@ -57,3 +57,8 @@ def round_source_bias(values: Floats) -> Integers:
 def decay_field(kept: float) -> int:
     """12-bit decay field of a state that keeps the share `kept` in one step."""
     return int(np.clip(round((1.0 - kept) * limits.DECAY_ONE), 0, limits.DECAY_MAX))
+
+
+def current_decay_field(kept: float) -> int:
+    """As `decay_field`, for du, to which the chip adds one: du = 0 still loses 1 / 4096 a step."""
+    return int(np.clip(round((1.0 - kept) * limits.DECAY_ONE), 1, limits.DECAY_ONE)) - 1

@@ -50,7 +50,7 @@ def weight_limit(sign: str) -> int:
 
 
 def choose_scale(population: Normalised, signs: Sequence[str]) -> float:
-    """Chip units of one threshold: the finest that keeps the contract."""
+    """Chip units of one threshold: the finest that keeps the contract; below 1 none does."""
     finest = [
         weight_limit(sign) / largest(matrix)
         for matrix, sign in zip(population.hops, signs, strict=True)
@@ -59,7 +59,7 @@ def choose_scale(population: Normalised, signs: Sequence[str]) -> float:
     bounds = [float(_THRESHOLD_AIM), *_field_bounds(population)]
     if finest:
         bounds += [max(finest), min(finest) * 2**limits.WEIGHT_EXPONENT_MAX]
-    return max(1.0, min(bounds))
+    return min(bounds)
 
 
 def _field_bounds(population: Normalised) -> list[float]:

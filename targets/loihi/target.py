@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from targets.checks import check_input
 from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
-from targets.loihi.lower import lower
-from targets.loihi.normalise import refusals
+from targets.loihi.lower import attempt, lower
 from targets.loihi.program import Program
 from targets.loihi.simulator import Simulator
 from targets.loihi.storage import save_program
@@ -43,7 +42,7 @@ class LoihiTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why the graph cannot be lowered."""
-        return refusals(graph)
+        return list(attempt(graph, 8)[1])
 
     def compile(self, graph: SpikingGraph, options: LoihiOptions) -> LoihiExecutable:
         """Lower the graph, or take the program given."""
@@ -64,7 +63,7 @@ def integer_input(x: NDArray[np.generic]) -> NDArray[np.generic]:
     if np.abs(values).max(initial=0) > 1:
         raise DataError(
             f"input holds graded values up to {np.abs(values).max():.0f}, "
-            "allowed spikes (0 or 1) in fixed arithmetic"
+            "allowed spikes (-1, 0 or 1) in fixed arithmetic"
         )
     return x
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import FunctionProto, parser
 
-from targets.graph.dynamics import Dynamics, dynamics
+from targets.graph.dynamics import Dynamics, house_dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import kind
 from targets.onnx.scan import DOMAIN, FLOAT, OPSET, ScanBuilder
@@ -25,7 +25,7 @@ def populate(body: ScanBuilder, graph: SpikingGraph, name: str, current: str, st
     With `states`, the model gets the outputs `name/v` and, where there is a current, `name/u`.
     """
     shape = graph.shapes[name]
-    terms = _present(dynamics(graph, name))
+    terms = _present(house_dynamics(graph, name))
     kept = [state for state, used in (("u", "decay_synapse" in terms), ("v", True)) if used]
     before = [body.state(f"{name}/{state}", shape, FLOAT) for state in kept]
     coefficients = [body.constant(f"{name}/{term}", value) for term, value in terms.items()]

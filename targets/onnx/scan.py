@@ -141,7 +141,7 @@ class ScanBuilder:
     def _zeros(self) -> tuple[list[NodeProto], list[TensorProto], list[str]]:
         """Initial states from the batch size of the first input; equal ones are made once."""
         first = self._inputs[0][0]
-        nodes = [helper.make_node("Shape", [first], ["batch"], name="batch", start=1, end=2)]
+        nodes = [helper.make_node("Shape", [first], ["/batch"], name="/batch", start=1, end=2)]
         constants: list[TensorProto] = []
         made: dict[tuple[tuple[int, ...] | None, int], str] = {}
         for name, (dims, dtype) in self._states.items():
@@ -152,11 +152,11 @@ class ScanBuilder:
             if dims is None:
                 constants.append(helper.make_tensor(zero, dtype, [], [0]))
                 continue
-            shape = "batch"
+            shape = "/batch"
             if dims:
                 shape, tail = f"{name}/shape", f"{name}/dims"
                 constants.append(numpy_helper.from_array(np.array(dims, np.int64), tail))
-                nodes.append(helper.make_node("Concat", ["batch", tail], [shape], name=shape, axis=0))
+                nodes.append(helper.make_node("Concat", ["/batch", tail], [shape], name=shape, axis=0))
             value = helper.make_tensor("value", dtype, [1], [0])
             nodes.append(helper.make_node("ConstantOfShape", [shape], [zero], name=zero, value=value))
         return nodes, constants, [made[state] for state in self._states.values()]
@@ -169,7 +169,7 @@ class ScanBuilder:
                 "Scan",
                 [*zeros, *(i for i, _ in self._inputs)],
                 [*(f"{s}/final" for s in self._states), *(s[0] for s in self._stacked)],
-                name="time",
+                name="/time",
                 body=self._body(),
                 num_scan_inputs=len(self._inputs),
             )
@@ -179,11 +179,11 @@ class ScanBuilder:
             for out, _, dims, dtype in self._stacked
         ]
         if self._counted:
-            constants.append(numpy_helper.from_array(np.array([0], np.int64), "samples"))
+            constants.append(numpy_helper.from_array(np.array([0], np.int64), "/samples"))
         for out, value, dims in self._counted:
             nodes.append(helper.make_node("Cast", [value], [f"{out}/exact"], name=f"{out}/exact", to=INT64))
             nodes.append(
-                helper.make_node("ReduceSum", [f"{out}/exact", "samples"], [out], name=out, keepdims=0)
+                helper.make_node("ReduceSum", [f"{out}/exact", "/samples"], [out], name=out, keepdims=0)
             )
             outputs.append(helper.make_tensor_value_info(out, INT64, list(dims)))
         inputs = [helper.make_tensor_value_info(n, FLOAT, ["T", "B", *dims]) for n, dims in self._inputs]

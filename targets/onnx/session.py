@@ -68,7 +68,7 @@ def provider_missing(provider: str) -> str | None:
         "onnxruntime and onnxruntime-gpu are both installed and hide each other: uninstall both, "
         "then install onnxruntime-gpu"
         if both
-        else "replace onnxruntime by onnxruntime-gpu (extra 'gpu') or use provider='cpu'"
+        else "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or use provider='cpu'"
     )
     return f"onnx: this onnxruntime has no {wanted}, only {', '.join(available)}; {advice}"
 

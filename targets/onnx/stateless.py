@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.graph.graph import SpikingGraph
-from targets.graph.shapes import Shape, conv_padding, pair
-from targets.onnx.scan import ScanBuilder
+from targets.graph.shapes import Shape, conv_padding, pair, per_axis
+from targets.onnx.scan import FLOAT, ScanBuilder
 
 
 def apply(body: ScanBuilder, graph: SpikingGraph, name: str, x: str) -> str:
@@ -19,12 +19,13 @@ def apply(body: ScanBuilder, graph: SpikingGraph, name: str, x: str) -> str:
     return _APPLY[type(graph.nodes[name])](body, name, graph.nodes[name], x, graph.shapes[name])
 
 
-def window(node: nir.Conv2d) -> dict[str, Any]:
+def window(node: nir.Conv1d | nir.Conv2d) -> dict[str, Any]:
     """Attributes of `Conv` for a NIR convolution."""
+    axes = node.weight.ndim - 2
     return {
-        "strides": pair(node.stride),
+        "strides": per_axis(node.stride, axes),
         "pads": conv_padding(node) * 2,
-        "dilations": pair(node.dilation),
+        "dilations": per_axis(node.dilation, axes),
         "group": int(node.groups),
     }
 
@@ -34,7 +35,7 @@ def rounded(value: Any) -> NDArray[np.float32]:
     return np.asarray(value).astype(np.float32)
 
 
-def _conv2d(body: ScanBuilder, name: str, node: nir.Conv2d, x: str, shape: Shape) -> str:
+def _conv(body: ScanBuilder, name: str, node: nir.Conv1d | nir.Conv2d, x: str, shape: Shape) -> str:
     weight = body.constant(f"{name}/weight", rounded(node.weight))
     bias = body.constant(f"{name}/bias", rounded(node.bias))
     return body.op("Conv", [x, weight, bias], name, **window(node))
@@ -74,17 +75,25 @@ def _scale(body: ScanBuilder, name: str, node: nir.Scale, x: str, shape: Shape) 
     return body.op("Mul", [x, body.constant(f"{name}/scale", rounded(node.scale))], name)
 
 
+def _threshold(body: ScanBuilder, name: str, node: nir.Threshold, x: str, shape: Shape) -> str:
+    threshold = body.constant(f"{name}/threshold", rounded(node.threshold))
+    above = body.op("Greater", [x, threshold], f"{name}/above")
+    return body.op("Cast", [above], name, to=FLOAT)
+
+
 def _identity(body: ScanBuilder, name: str, node: nir.NIRNode, x: str, shape: Shape) -> str:
     return x
 
 
 _APPLY: Mapping[type[nir.NIRNode], Callable[[ScanBuilder, str, Any, str, Shape], str]] = {
-    nir.Conv2d: _conv2d,
+    nir.Conv1d: _conv,
+    nir.Conv2d: _conv,
     nir.Linear: _linear,
     nir.Affine: _affine,
     nir.SumPool2d: _sum_pool,
     nir.AvgPool2d: _average_pool,
     nir.Flatten: _flatten,
     nir.Scale: _scale,
+    nir.Threshold: _threshold,
     nir.Output: _identity,
 }

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from targets.graph.dynamics import Dynamics
-from targets.reference.surrogate import spike
+from targets.graph.dynamics import Dynamics, SpikeRule
+from targets.reference.surrogate import count, spike
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Coefficients:
     leak: Tensor | None
     threshold: Tensor | None
     reset: Tensor | None
+    clip: Tensor | None = None
+    rule: SpikeRule | None = None
 
     @classmethod
     def of(cls, dynamics: Dynamics, dtype: torch.dtype = torch.float32) -> Coefficients:
         """The coefficients widened to `dtype`."""
         terms = {
-            name: None if value is None else torch.from_numpy(value).to(dtype)
+            name: torch.from_numpy(value).to(dtype) if isinstance(value, np.ndarray) else value
             for name, value in vars(dynamics).items()
         }
         return cls(**terms)  # type: ignore[arg-type]
@@ -63,8 +66,31 @@ def step(c: Coefficients, state: State, current: Tensor) -> tuple[State, Tensor]
     if c.threshold is None:
         return State(u, v), v
     assert c.reset is not None
+    if c.rule is not None:
+        v, fired = fire(c, c.rule, v, state.v)
+        return State(u, v), fired
     fired = spike(v, c.threshold)
     return State(u, torch.where(fired.detach() > 0, c.reset, v)), fired
+
+
+def fire(c: Coefficients, rule: SpikeRule, v: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Spikes and reset other than the house's: the membrane kept and the spikes, each [B, *shape].
+
+    Args:
+        v: the membrane just integrated; `before`: the one kept a step earlier.
+    """
+    assert c.threshold is not None
+    assert c.reset is not None
+    if rule.reset == "subtract_late":
+        v = v - count(before.detach(), c.threshold, rule.inclusive, rule.many) * c.threshold
+    fired = count(v, c.threshold, rule.inclusive, rule.many)
+    if rule.reset == "subtract":
+        v = v - fired.detach() * c.threshold
+    elif rule.reset == "to_value":
+        v = torch.where(fired.detach() > 0, c.reset, v)
+    if c.clip is not None:
+        v = torch.relu(v - c.clip) + c.clip
+    return v, fired
 
 
 def scan(c: Coefficients, current: Tensor) -> Tensor:

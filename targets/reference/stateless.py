@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from targets.graph.shapes import conv_padding, pair
+from targets.graph.shapes import conv_padding, flat_axes, pair, per_axis
+from targets.reference.surrogate import spike
 
 
 def apply(node: nir.NIRNode, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
@@ -34,6 +35,12 @@ def _conv2d(node: nir.Conv2d, x: Tensor, weight: Tensor | None, bias: Tensor | N
     )
 
 
+def _conv1d(node: nir.Conv1d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    assert weight is not None
+    stride, dilation = per_axis(node.stride, 1), per_axis(node.dilation, 1)
+    return functional.conv1d(x, weight, bias, stride, conv_padding(node), dilation, int(node.groups))
+
+
 def _dense(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     assert weight is not None
     return functional.linear(x, weight, bias)
@@ -41,6 +48,10 @@ def _dense(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor | N
 
 def _scale(node: nir.Scale, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x * tensor(node.scale, x.dtype)
+
+
+def _threshold(node: nir.Threshold, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    return spike(x, tensor(node.threshold, x.dtype))
 
 
 def _average(node: nir.AvgPool2d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -54,8 +65,8 @@ def _sum(node: nir.SumPool2d, x: Tensor, weight: Tensor | None, bias: Tensor | N
 
 
 def _flatten(node: nir.Flatten, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    rank = x.dim() - 1
-    return x.flatten(1 + node.start_dim % rank, 1 + node.end_dim % rank)
+    first, last = flat_axes(node, x.dim() - 1)
+    return x.flatten(1 + first, 1 + last)
 
 
 def _identity(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -64,10 +75,12 @@ def _identity(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor 
 
 _Function = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
 _APPLY: Mapping[type[nir.NIRNode], _Function] = {
+    nir.Conv1d: _conv1d,
     nir.Conv2d: _conv2d,
     nir.Affine: _dense,
     nir.Linear: _dense,
     nir.Scale: _scale,
+    nir.Threshold: _threshold,
     nir.AvgPool2d: _average,
     nir.SumPool2d: _sum,
     nir.Flatten: _flatten,

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from targets.checks import check_graph, check_input
-from targets.errors import ConfigError
+from targets.errors import ConfigError, UnsupportedNodeError
+from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SPIKING
 from targets.reference.network import ReferenceNetwork
@@ -42,7 +43,8 @@ class ReferenceTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why the graph cannot run."""
-        return check_graph(graph)
+        found = check_graph(graph, any_profile=True)
+        return found or [refusal for name in graph.populations for refusal in _rule(graph, name)]
 
     def compile(self, graph: SpikingGraph, options: ReferenceOptions) -> ReferenceExecutable:
         """The graph as a torch module."""
@@ -53,6 +55,14 @@ class ReferenceTarget:
     def unavailable(self) -> str | None:
         """Always available."""
         return None
+
+
+def _rule(graph: SpikingGraph, name: str) -> list[Refusal]:
+    try:
+        dynamics(graph, name)
+    except UnsupportedNodeError as error:
+        return [Refusal(name, str(error))]
+    return []
 
 
 class ReferenceExecutable:
@@ -87,6 +97,8 @@ class ReferenceExecutable:
         values = self.network(fed, states)
         counted = [n for n in self.graph.populations if isinstance(self.graph.nodes[n], SPIKING)]
         counts = {n: _events(values.outputs[n]) for n in (*self.graph.inputs, *counted)}
+        if self.graph.profile.spikes_per_step == "many":
+            counts.update({n: values.outputs[n].to(torch.int64).sum(dim=(0, 1)).numpy() for n in counted})
         return _Block(
             {n: values.outputs[n].numpy() for n in self.graph.outputs},
             counts,

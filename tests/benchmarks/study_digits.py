@@ -67,7 +67,7 @@ def measure(
             section.steps,
             config.training,
             seed,
-            lambda graph: figures(graph, sample_x, config.budget).share(config.budget),
+            lambda graph: figures(graph, sample_x, config.budget).excess(config.budget),
         )
         found = figures(trained.graph, x, config.budget)
         runs.append(
@@ -79,7 +79,7 @@ def measure(
                 "energy_j": found.energy_j,
                 "latency_s": found.latency_s,
                 "parameters": found.parameters,
-                "within_budget": found.share(config.budget) <= 1.0,
+                "within_budget": found.within(config.budget),
             }
         )
     row = {"network": name, "runs": runs}
@@ -98,12 +98,13 @@ def genome_graph(genome: Genome, given: Setting) -> Callable[[int], SpikingGraph
 def random_genomes(config: Config, given: Setting, count: int) -> list[Genome]:
     """The first `count` random networks of the space that are inside the budget."""
     rng = np.random.default_rng([config.search.seed, 12345])
-    found: list[Genome] = []
+    found: dict[str, Genome] = {}
     while len(found) < count:
         genome = sample(rng, config.space, given.task)
-        if feasible(evaluate(genome, arch_id(genome, given.task), given), config.budget):
-            found.append(genome)
-    return found
+        arch = arch_id(genome, given.task)
+        if feasible(evaluate(genome, arch, given), config.budget):
+            found[arch] = genome
+    return list(found.values())
 
 
 def plain_graph(width: int, given: Setting) -> Callable[[int], SpikingGraph]:
@@ -145,7 +146,7 @@ def plain(width: int, task: Task, draw: int) -> SpikingGraph:
 
 
 def width_for(energy_j: float, given: Setting, config: Config) -> int:
-    """Width of the plain net whose untrained energy is nearest to `energy_j`."""
+    """Width of the plain net whose energy, untrained on the fitness batch, is nearest to `energy_j`."""
 
     def distance(width: int) -> float:
         found = figures(plain_graph(width, given)(0), given.x, config.budget)

@@ -182,6 +182,7 @@ def test_bench_counts_layers_and_times_targets(run, model):
     if dense:
         assert report["layers"][1]["synops"] == pytest.approx(report["layers"][0]["spikes"] * fan_out)
     assert [one["target"] for one in report["targets"]] == ["reference", "onnx"]
+    assert [one["layers"] for one in report["targets"]] == [report["layers"]] * 2
     assert all(one["samples_per_s"] > 0 and one["ran_on"] for one in report["targets"])
 
 

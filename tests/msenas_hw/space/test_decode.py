@@ -185,3 +185,14 @@ def test_weights_depend_on_network_and_draw_only() -> None:
     wide = decode(chain(cell("feed_forward_excitation", 64)), TASK).nodes
     assert wide["input>cell1.A"].weight.std() == pytest.approx((2 * 9) ** -0.5, rel=0.1)
     assert np.square(wide["cell1.A>B"].weight).mean() == pytest.approx(1 / (64 * 9), rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8), (2, 5, 1)])
+def test_feature_vectors_decode_too(shape: tuple[int, int, int]) -> None:
+    """Data of one row or column: every random genome still decodes, folds and aligns."""
+    task = Task(shape, classes=3, steps=6)
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        graph = decode(sample(rng, SpaceConfig(widths=(4,)), task), task)
+        align(fold_graph(graph), graph.inputs)
+        assert graph.shapes["output"] == (3,)

@@ -51,7 +51,7 @@ def test_space_refuses_unknown_keys_and_bad_ranges(bad: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize(
-    "bad", [((1, 1, 8), 10, 8), ((0, 8, 8), 10, 8), ((1, 8, 8), 1, 8), ((1, 8, 8), 10, 2)]
+    "bad", [((1, 1, 1), 10, 8), ((0, 8, 8), 10, 8), ((1, 8, 8), 1, 8), ((1, 8, 8), 10, 2)]
 )
 def test_task_refuses_bad_ranges(bad: tuple[tuple[int, int, int], int, int]) -> None:
     with pytest.raises(ConfigError, match="task"):

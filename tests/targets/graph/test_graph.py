@@ -38,7 +38,7 @@ CHAIN = [("input", "w"), ("w", "l"), ("l", "output")]
         ),
         ({"w": LINEAR, "l": nir.LIF(-ONE, ONE, ONE * 0, ONE)}, CHAIN, "tau is -1.0, allowed > 0"),
         ({"w": LINEAR, "l": LIF, "lost": LIF}, CHAIN, "node 'lost' has no incoming edge"),
-        ({"w": LINEAR, "t": nir.Threshold(ONE)}, [("input", "w"), ("w", "t")], "kind Threshold is not known"),
+        ({"w": LINEAR, "g": nir.NIRGraph({}, [])}, [("input", "w"), ("w", "g")], "kind NIRGraph is not"),
     ],
 )
 def test_refusals_name_node_and_reason(

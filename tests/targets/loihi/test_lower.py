@@ -17,7 +17,7 @@ from targets import ConfigError, GraphError, SpikingGraph, UnsupportedNodeError
 from targets.graph.hops import fold_graph
 from targets.loihi import limits
 from targets.loihi.lower import lower
-from targets.loihi.rounding import round_membrane_bias, round_weights, sign_mode
+from targets.loihi.rounding import current_decay_field, round_membrane_bias, round_weights, sign_mode
 from targets.loihi.storage import save_program
 
 
@@ -108,3 +108,48 @@ def test_weight_bits_are_checked(recurrent_graph: Callable[..., SpikingGraph]) -
         lower(recurrent_graph(), 9)
     with pytest.raises(ConfigError, match="allowed 2 to 8 where weights have both signs"):
         lower(recurrent_graph(), 1)
+
+
+def chain(weight: float, threshold: float, fan_in: int = 1) -> SpikingGraph:
+    one = np.ones(1)
+    nodes = {
+        "input": nir.Input({"input": np.array([fan_in])}),
+        "w": nir.Affine(np.full((1, fan_in), weight), one * weight),
+        "n": nir.IF(one * 1e3, one * threshold, one * 0),
+        "output": nir.Output({"output": np.array([1])}),
+    }
+    return SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (chain(5.0, 1e-4), "'n': threshold is 0, allowed 1 to 131071"),
+        (chain(200.0, 1.0, 4000), "'n': threshold is 0"),
+    ],
+)
+def test_what_leaves_its_field_is_refused_by_check_and_by_compile(graph: SpikingGraph, reason: str) -> None:
+    assert any(reason in str(refusal) for refusal in targets.find("loihi").check(graph))
+    with pytest.raises(UnsupportedNodeError, match="too large beside the threshold"):
+        targets.compile(graph, "loihi")
+
+
+def test_kernel_taps_that_meet_no_pixel_take_no_range() -> None:
+    weight = np.full((2, 1, 3, 3), 1000.0)
+    weight[:, :, 1, 1] = 0.5
+    one = np.ones((2, 1, 1))
+    nodes = {
+        "input": nir.Input({"input": np.array([1, 1, 1])}),
+        "c": nir.Conv2d((1, 1), weight, 1, 1, 1, 1, np.zeros(2)),
+        "n": nir.IF(one * 1e3, one, one * 0),
+        "output": nir.Output({"output": np.array([2, 1, 1])}),
+    }
+    (hop,) = lower(SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 1e-3})).hops
+    assert hop.exponent == 0
+    assert hop.matrix.toarray().ravel().tolist() == [255, 255]
+
+
+def test_a_current_without_memory_keeps_nothing() -> None:
+    assert current_decay_field(0.0) == 4095
+    assert current_decay_field(0.5) == 2047
+    assert current_decay_field(1.0) == 0
