@@ -28,7 +28,7 @@ def exact_sums(graph: SpikingGraph) -> SpikingGraph:
     nodes = dict(graph.nodes)
     for name in graph.populations:
         synapses = graph.synapses_into(name)
-        total = sum(_largest_sum(graph.nodes[n]) for n in synapses)
+        total = largest_sum(graph, name)
         if total == 0:
             continue
         grid = 2.0 ** (math.ceil(math.log2(total)) + 1 - _EXACT_BITS)
@@ -39,6 +39,11 @@ def exact_sums(graph: SpikingGraph) -> SpikingGraph:
                 node.bias = _rounded(node.bias, grid)
             nodes[synapse] = node
     return graph.replace(nodes=nodes)
+
+
+def largest_sum(graph: SpikingGraph, population: str) -> float:
+    """Bound on the magnitude of what a population can get in one step, all sources firing."""
+    return sum(_largest_sum(graph.nodes[name]) for name in graph.synapses_into(population))
 
 
 def _largest_sum(node: nir.NIRNode) -> float:
