@@ -13,8 +13,8 @@ quickstart: $(VENV)/.installed lava
 	else $(BIN)/msenas search examples/quickstart.toml --run $(RUN); fi
 	$(BIN)/msenas front $(RUN)
 	$(BIN)/msenas train $(RUN) --arch chosen
-	$(BIN)/msenas compile $(MODEL) --target onnx -o $(RUN)/chosen.onnx
-	$(BIN)/msenas compile $(MODEL) --target loihi -o $(RUN)/chosen.npz
+	$(BIN)/msenas compile $(MODEL) --target onnx -o $$(dirname $(MODEL))/model.onnx
+	$(BIN)/msenas compile $(MODEL) --target loihi -o $$(dirname $(MODEL))/program.npz
 	$(BIN)/msenas verify $(MODEL) --target reference --target onnx --target loihi --target lava
 	$(BIN)/msenas bench $(MODEL) --target reference --target onnx --target loihi
 	$(BIN)/msenas report $(RUN)
