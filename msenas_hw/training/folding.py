@@ -15,7 +15,6 @@ from msenas_hw.training.normaliser import CurrentNormaliser
 from targets.errors import GraphError
 from targets.graph.exact import exact_sums, largest_sum
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import SYNAPSE
 from targets.reference import stateless
 from targets.reference.network import ReferenceNetwork, delayed
 
@@ -60,7 +59,7 @@ def _fold_population(
     factor: NDArray[np.float32],
     addend: NDArray[np.float32],
 ) -> None:
-    synapses = [n for n in synapses_into(graph, population) if isinstance(nodes[n], SYNAPSE)]
+    synapses = graph.synapses_into(population)
     for name in synapses:
         node = nodes[name]
         node.weight = node.weight * factor.reshape(-1, *[1] * (node.weight.ndim - 1))
@@ -72,15 +71,6 @@ def _fold_population(
     if not carriers:
         raise GraphError(f"population {population!r}: no incoming node has a bias to carry the shift")
     nodes[carriers[0]].bias = nodes[carriers[0]].bias + addend
-
-
-def synapses_into(graph: SpikingGraph, population: str) -> list[str]:
-    """The nodes directly before `population`, looking through Delay nodes."""
-    found: list[str] = []
-    for name in graph.predecessors[population]:
-        through = isinstance(graph.nodes[name], nir.Delay)
-        found.extend(graph.predecessors[name] if through else [name])
-    return found
 
 
 def _check_currents(network: ReferenceNetwork, folded: SpikingGraph, x: NDArray[np.generic]) -> None:

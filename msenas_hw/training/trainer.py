@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import nir
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from msenas_hw.data import Dataset
 from msenas_hw.training.augment import shifted
 from msenas_hw.training.config import TrainingConfig
 from msenas_hw.training.constraints import project
-from msenas_hw.training.folding import fold, synapses_into
+from msenas_hw.training.folding import fold
 from msenas_hw.training.normaliser import CurrentNormaliser
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SPIKING, SYNAPSE
@@ -125,12 +126,21 @@ def _prepare(graph: SpikingGraph, config: TrainingConfig) -> tuple[ReferenceNetw
     normalisers = {
         name: CurrentNormaliser(graph.shapes[name])
         for name in graph.populations
-        if all(isinstance(graph.nodes[n], SYNAPSE) for n in synapses_into(graph, name))
+        if all(isinstance(graph.nodes[n], SYNAPSE) for n in _sources(graph, name))
     }
     network = ReferenceNetwork(graph, transforms=normalisers)
     network.add_module("normalisers", nn.ModuleList(normalisers.values()))
     optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay)
     return network, optimiser
+
+
+def _sources(graph: SpikingGraph, population: str) -> list[str]:
+    """The nodes directly before `population`, looking through Delay nodes."""
+    found: list[str] = []
+    for name in graph.predecessors[population]:
+        through = isinstance(graph.nodes[name], nir.Delay)
+        found.extend(graph.predecessors[name] if through else [name])
+    return found
 
 
 def _groups(network: ReferenceNetwork, config: TrainingConfig) -> list[dict[str, Any]]:

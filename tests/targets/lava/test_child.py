@@ -24,15 +24,7 @@ from targets.lava.target import LavaOptions, LavaTarget
 SHARED_MEMORY = Path("/dev/shm")
 
 
-def lava_missing():
-    try:
-        interpreter()
-    except TargetUnavailableError:
-        return True
-    return False
-
-
-needs_lava = pytest.mark.skipif(lava_missing(), reason="no Lava environment")
+needs_lava = pytest.mark.usefixtures("lava_environment")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to look for processes")
 
 

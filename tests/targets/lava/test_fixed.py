@@ -7,22 +7,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from targets.errors import DataError, TargetUnavailableError, UnsupportedNodeError
+from targets.errors import DataError, UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
-from targets.lava.environment import interpreter
 from targets.lava.target import LavaOptions, LavaTarget
 from targets.loihi.program import FixedHop, FixedPopulation, Program
 
-
-def lava_missing():
-    try:
-        interpreter()
-    except TargetUnavailableError:
-        return True
-    return False
-
-
-needs_lava = pytest.mark.skipif(lava_missing(), reason="no Lava environment")
+needs_lava = pytest.mark.usefixtures("lava_environment")
 
 
 def neurons(kind, size):

@@ -6,24 +6,15 @@ import nir
 import numpy as np
 import pytest
 
-from targets.errors import ConfigError, TargetUnavailableError, UnsupportedNodeError
+from targets.errors import ConfigError, UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
-from targets.lava.environment import interpreter
 from targets.lava.target import LavaOptions, LavaTarget
 from targets.target import compile as compile_graph
 
 DT = 1e-3
 
 
-def lava_missing():
-    try:
-        interpreter()
-    except TargetUnavailableError:
-        return True
-    return False
-
-
-needs_lava = pytest.mark.skipif(lava_missing(), reason="no Lava environment")
+needs_lava = pytest.mark.usefixtures("lava_environment")
 
 
 def weights(rng, *shape):
