@@ -37,8 +37,8 @@ from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
 from targets.reference import stateless
-from targets.reference.network import delayed
 from targets.reference.scan import Coefficients, scan
+from targets.reference.values import delayed
 from targets.run import Run
 
 # At 0.6, the reliability of one draw (ICC) falls from 0.9 to 0.7: silent populations carry no fitness.
@@ -162,7 +162,7 @@ def _open_loop(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, float] 
             if factor is None:
                 return Dead(name, "no neuron is driven positive by any sample")
             factors[name] = factor
-            values[name] = scan(coefficients, np.float32(factor).item() * total)
+            values[name] = scan(coefficients, np.float32(factor).item() * total).outputs
         else:
             values[name] = _apply(graph.nodes[name], total)
     return factors
@@ -186,7 +186,7 @@ def _apply(node: nir.NIRNode, x: Tensor) -> Tensor:
 
 def _factor(coefficients: Coefficients, current: Tensor) -> float | None:
     """1 / the quantile of positive peak membranes; None where none is positive."""
-    peak = scan(replace(coefficients, threshold=None, reset=None), current).amax(dim=0)
+    peak = scan(replace(coefficients, threshold=None, reset=None), current).outputs.amax(dim=0)
     positive = peak[peak > 0].numpy().astype(np.float64)
     return None if positive.size == 0 else 1.0 / float(np.quantile(positive, QUANTILE))
 
@@ -204,7 +204,7 @@ def _bisect(graph: SpikingGraph, readout: str, run: Run) -> float | Dead:
     rate = 0.0
     for _ in range(BISECTIONS):
         factor = float(np.sqrt(low * high))
-        rate = float(scan(coefficients, np.float32(factor).item() * current).mean())
+        rate = float(scan(coefficients, np.float32(factor).item() * current).outputs.mean())
         if abs(np.log(max(rate, 1e-9) / aim)) < 0.1:
             return factor
         low, high = (factor, high) if rate < aim else (low, factor)
@@ -221,7 +221,7 @@ def _bisect(graph: SpikingGraph, readout: str, run: Run) -> float | Dead:
 def _with_readout(graph: SpikingGraph, readout: str, run: Run) -> Run:
     """`run` with the readout computed again: nothing else reads it, so all other spikes stand."""
     coefficients = Coefficients.of(dynamics(graph, readout), torch.float32)
-    spikes = scan(coefficients, _current_into(graph, readout, run)).numpy()
+    spikes = scan(coefficients, _current_into(graph, readout, run)).outputs.numpy()
     counts = np.count_nonzero(spikes, axis=(0, 1)).astype(np.int64)
     return replace(
         run,

@@ -16,7 +16,8 @@ from targets.errors import GraphError
 from targets.graph.exact import exact_sums, largest_sum
 from targets.graph.graph import SpikingGraph
 from targets.reference import stateless
-from targets.reference.network import ReferenceNetwork, delayed
+from targets.reference.network import ReferenceNetwork
+from targets.reference.values import delayed
 
 # Folding rounds each weight to float32 and to the grid of exact sums; both are shares of 2^-24 of the
 # largest sum, and some hundreds of them add up.

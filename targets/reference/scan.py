@@ -5,6 +5,7 @@ Equations and order of operations: `targets.graph.dynamics`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,16 @@ class State:
         zero = torch.zeros_like(current)
         return cls(None if coefficients.decay_synapse is None else zero, zero)
 
+    @classmethod
+    def stacked(cls, states: Sequence[State]) -> State:
+        """States of successive steps as one, each `[S, B, *shape]`."""
+        currents = [state.u for state in states if state.u is not None]
+        return cls(torch.stack(currents) if currents else None, torch.stack([state.v for state in states]))
+
+    def detached(self) -> State:
+        """The same values, without gradient."""
+        return State(None if self.u is None else self.u.detach(), self.v.detach())
+
 
 def step(c: Coefficients, state: State, current: Tensor) -> tuple[State, Tensor]:
     """One time step: the new state and the output [B, *shape] (spikes; v for LI and CubaLI)."""
@@ -93,17 +104,38 @@ def fire(c: Coefficients, rule: SpikeRule, v: Tensor, before: Tensor) -> tuple[T
     return v, fired
 
 
-def scan(c: Coefficients, current: Tensor) -> Tensor:
-    """A population over a whole sequence: `current` [T, B, *shape] -> output [T, B, *shape]."""
-    return trace(c, current)[0]
+@dataclass(frozen=True)
+class Scanned:
+    """A population over a stretch of steps.
+
+    Attributes:
+        outputs: [S, B, *shape], spikes, or v for LI and CubaLI.
+        last: the state after the last step.
+        history: the state after every step, [S, B, *shape], where it was asked for.
+    """
+
+    outputs: Tensor
+    last: State
+    history: State | None
 
 
-def trace(c: Coefficients, current: Tensor) -> tuple[Tensor, list[State]]:
-    """As `scan`, with the state after every step."""
-    state = State.zero(c, current[0])
+def scan(
+    c: Coefficients,
+    current: Tensor,
+    state: State | None = None,
+    history: bool = False,
+    through_time: bool = True,
+) -> Scanned:
+    """Run a population over `current` [S, B, *shape], from `state` or from zero.
+
+    Args:
+        through_time: whether the gradient passes from each step to the one before.
+    """
+    state = State.zero(c, current[0]) if state is None else state
     outputs, states = [], []
     for now in current:
-        state, out = step(c, state, now)
+        state, out = step(c, state if through_time else state.detached(), now)
         outputs.append(out)
-        states.append(state)
-    return torch.stack(outputs), states
+        if history:
+            states.append(state)
+    return Scanned(torch.stack(outputs), state, State.stacked(states) if history else None)

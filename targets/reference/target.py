@@ -103,7 +103,7 @@ class ReferenceExecutable:
             {n: values.outputs[n].numpy() for n in self.graph.outputs},
             counts,
             {n: values.outputs[n].numpy() for n in record},
-            {n: _stacked(history) for n, history in values.states.items()},
+            {n: _arrays(state) for n, state in values.states.items()},
         )
 
 
@@ -119,11 +119,8 @@ def _events(values: torch.Tensor) -> NDArray[np.int64]:
     return np.asarray((values != 0).sum(dim=(0, 1)).numpy(), dtype=np.int64)
 
 
-def _stacked(history: list[State]) -> dict[str, NDArray[Any]]:
-    stacked = {"v": torch.stack([state.v for state in history]).numpy()}
-    if history[0].u is not None:
-        stacked["u"] = torch.stack([state.u for state in history if state.u is not None]).numpy()
-    return stacked
+def _arrays(state: State) -> dict[str, NDArray[Any]]:
+    return {key: value.numpy() for key, value in (("v", state.v), ("u", state.u)) if value is not None}
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

@@ -108,7 +108,7 @@ def gradient(profile: dict[str, Any], drive: float) -> float:
     """d spikes / d input of one step of an IF of gain one from v = 0."""
     terms = Coefficients.of(dynamics(build("IF", **profile), "n"), torch.float64)
     x = torch.full((1, 1, N), drive, dtype=torch.float64, requires_grad=True)
-    scan(terms, x).sum().backward()
+    scan(terms, x).outputs.sum().backward()
     assert x.grad is not None
     return float(x.grad[0, 0, 0])
 
@@ -132,7 +132,7 @@ def test_gradient_flows_through_time_past_a_subtracting_reset() -> None:
     """The reset is detached: an input before a spike still moves the membrane after it."""
     terms = Coefficients.of(dynamics(build("IF", reset="subtract"), "n"), torch.float64)
     x = torch.tensor([0.75, 0.125], dtype=torch.float64)[:, None, None].repeat(1, 1, N).requires_grad_()
-    scan(terms, x)[1].sum().backward()
+    scan(terms, x).outputs[1].sum().backward()
     assert x.grad is not None
     assert x.grad[0, 0, 0] == x.grad[1, 0, 0] > 0
 

@@ -1,0 +1,64 @@
+"""What a run produces, and what one stretch of its steps leaves to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from targets.reference.scan import State
+
+
+@dataclass
+class Values:
+    """Outputs of the nodes run so far, and the states recorded, each [S, B, *shape]."""
+
+    outputs: dict[str, Tensor]
+    states: dict[str, State] = field(default_factory=dict)
+
+
+@dataclass
+class Carry:
+    """State of every population, and what every Delay holds, between two stretches of steps.
+
+    Attributes:
+        states: `{population: State}`, each [B, *shape].
+        held: `{Delay: [steps, B, *shape]}`, the oldest first.
+        first: no step was run yet.
+    """
+
+    states: dict[str, State] = field(default_factory=dict)
+    held: dict[str, Tensor] = field(default_factory=dict)
+    first: bool = True
+
+    def delayed(self, name: str, x: Tensor, steps: int) -> Tensor:
+        """`x` [S, B, ...] as Delay `name` gives it out: `steps` later, zeros first."""
+        if steps == 0:
+            return x
+        held = self.held.get(name)
+        if held is None:
+            held = x.new_zeros((steps, *x.shape[1:]))
+        queue = torch.cat([held, x])
+        self.held[name] = queue[x.shape[0] :]
+        return queue[: x.shape[0]]
+
+    def detach(self) -> None:
+        """Cut the gradient between what was run and what follows."""
+        self.states = {name: state.detached() for name, state in self.states.items()}
+        self.held = {name: held.detach() for name, held in self.held.items()}
+
+
+def summed(terms: Iterable[Tensor]) -> Tensor:
+    """The sum in the order given, which is the order of the graph's edges."""
+    total: Tensor | None = None
+    for term in terms:
+        total = term if total is None else total + term
+    assert total is not None
+    return total
+
+
+def delayed(x: Tensor, steps: int) -> Tensor:
+    """`x` [T, B, ...] moved `steps` later, zeros first."""
+    return Carry().delayed("", x, steps)
