@@ -7,6 +7,7 @@ from msenas_hw.space.config import SpaceConfig, Task
 from msenas_hw.space.decode import decode
 from msenas_hw.space.genome import CellGene, Genome, NodeGene
 from msenas_hw.space.motifs import MOTIFS, Motif, Synapse
+from msenas_hw.space.rules import rules_of, vary_rules
 from msenas_hw.space.size import SpaceSize, estimate_size, size
 from msenas_hw.space.variation import Rates, Shares, crossover, mutate, repair, sample
 
@@ -29,6 +30,8 @@ __all__ = [
     "estimate_size",
     "mutate",
     "repair",
+    "rules_of",
     "sample",
     "size",
+    "vary_rules",
 ]

@@ -46,8 +46,11 @@ def canonical(genome: Genome, task: Task) -> Genome:
 
 
 def arch_id(genome: Genome, task: Task) -> str:
-    """Name of a candidate: the first 12 hex digits of SHA-256 over canonical genome and task."""
-    text = canonical(genome, task).to_json() + json.dumps(asdict(task), sort_keys=True)
+    """Name of an architecture: the first 12 hex digits of SHA-256 over canonical genome and task.
+
+    Learning rules leave the network as it is, so they are not in it.
+    """
+    text = canonical(genome.without_rules(), task).to_json() + json.dumps(asdict(task), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
@@ -74,7 +77,8 @@ def _pruned(genome: Genome) -> Genome:
     def kept(connections: frozenset[Connection]) -> frozenset[Connection]:
         return frozenset((new[i], new[j]) for i, j in connections if i in new and j in new)
 
-    return Genome(tuple(genome.cells[i] for i in live), kept(genome.forward), kept(genome.feedback))
+    cells = tuple(genome.cells[i] for i in live)
+    return replace(genome, cells=cells, forward=kept(genome.forward), feedback=kept(genome.feedback))
 
 
 def _reduced(genome: Genome, where: Layout, index: int) -> int:

@@ -32,6 +32,8 @@ class SpaceConfig(BaseModel):
         widths: channels of each population of a cell.
         taus, taus_syn: time constants in steps.
         thresholds: in units of what balancing aims at (1).
+        rules: learning rules of a population and of the readout (`msenas_hw.training.rules`), for the
+            second stage of a search; the training-free fitness cannot see them.
         max_halvings: how often the resolution may halve between the Input and any cell.
         feedback: whether cells may project back to earlier cells.
     """
@@ -46,6 +48,7 @@ class SpaceConfig(BaseModel):
     taus_syn: tuple[Steps, ...] = Field((2.0, 4.0), min_length=1)
     thresholds: tuple[Positive, ...] = Field((0.75, 1.0, 1.5), min_length=1)
     kernels: tuple[Literal[3, 5], ...] = Field((3, 5), min_length=1)
+    rules: tuple[str, ...] = Field(("bp",), min_length=1)
     max_halvings: Annotated[int, Field(ge=0)] = 2
     feedback: bool = True
 
@@ -53,7 +56,7 @@ class SpaceConfig(BaseModel):
     def _check(self) -> SpaceConfig:
         if self.cells[0] > self.cells[1]:
             raise ValueError(f"cells: found {self.cells}, allowed (fewest, most)")
-        for key in ("widths", "motifs", "models", "taus", "taus_syn", "thresholds", "kernels"):
+        for key in ("widths", "motifs", "models", "taus", "taus_syn", "thresholds", "kernels", "rules"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: found {values}, allowed each value once")

@@ -1,6 +1,6 @@
 """The genome: typed genes at three scales.
 
-micro  `NodeGene`: neuron model, time constants, threshold and kernel of one population
+micro  `NodeGene`: neuron model, time constants, threshold, kernel and learning rule of one population
 meso   `CellGene.motif`: the circuit inside a cell
 macro  number, width and halving of the cells, and the connections between them
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from msenas_hw.space.motifs import MOTIFS
@@ -19,6 +19,7 @@ Model = Literal["if", "lif", "cubalif"]
 Connection = tuple[int, int]
 INPUT = -1
 # The time constants that each model reads.
+BACKPROPAGATION = "bp"
 READS: Mapping[str, tuple[str, ...]] = {"if": (), "lif": ("tau",), "cubalif": ("tau", "tau_syn")}
 
 
@@ -31,6 +32,8 @@ class NodeGene:
         tau_syn: synaptic time constant in steps; inert unless `cubalif`.
         threshold: firing threshold, where 1 is what balancing aims at.
         kernel: side of every convolution into the population, in pixels; odd.
+        rule: learning rule of the population and the synapses into it, in the words of
+            `msenas_hw.training.rules`. It changes training alone, so architectures ignore it.
 
     Raises:
         ConfigError: unknown model, a time constant that the model reads is missing or below one step,
@@ -42,6 +45,7 @@ class NodeGene:
     tau_syn: float | None
     threshold: float
     kernel: int
+    rule: str = BACKPROPAGATION
 
     def __post_init__(self) -> None:
         if self.model not in READS:
@@ -80,6 +84,7 @@ class Genome:
         forward: `(i, j)`, i < j; i = -1 is the Input, j = len(cells) the readout. The Input does not
             connect to the readout.
         feedback: `(i, j)`, i > j, both cells.
+        readout_rule: learning rule of the readout.
 
     Raises:
         ConfigError: a connection or the number of node genes is outside its range.
@@ -88,6 +93,7 @@ class Genome:
     cells: tuple[CellGene, ...]
     forward: frozenset[Connection]
     feedback: frozenset[Connection] = frozenset()
+    readout_rule: str = BACKPROPAGATION
 
     def __post_init__(self) -> None:
         last = len(self.cells)
@@ -117,16 +123,27 @@ class Genome:
         """Forward sources of cell (or readout) j, ascending; -1 is the Input."""
         return sorted(a for a, b in self.forward if b == j)
 
+    def without_rules(self) -> Genome:
+        """The same architecture, every layer learning by back-propagation."""
+        cells = (replace(cell, nodes=tuple(_plain(node) for node in cell.nodes)) for cell in self.cells)
+        return replace(self, cells=tuple(cells), readout_rule=BACKPROPAGATION)
+
     def to_json(self) -> str:
         """Compact JSON with sorted keys: equal genomes give equal text."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dictionaries, connections sorted."""
+        """Plain lists and dictionaries, connections sorted; back-propagation goes without saying."""
+        cells = [asdict(cell) for cell in self.cells]
+        for node in (node for cell in cells for node in cell["nodes"]):
+            if node["rule"] == BACKPROPAGATION:
+                del node["rule"]
+        spoken = {} if self.readout_rule == BACKPROPAGATION else {"readout_rule": self.readout_rule}
         return {
-            "cells": [asdict(cell) for cell in self.cells],
+            "cells": cells,
             "forward": [list(pair) for pair in sorted(self.forward)],
             "feedback": [list(pair) for pair in sorted(self.feedback)],
+            **spoken,
         }
 
     @classmethod
@@ -138,9 +155,14 @@ class Genome:
                 tuple(_cell(cell) for cell in data["cells"]),
                 frozenset((int(a), int(b)) for a, b in data["forward"]),
                 frozenset((int(a), int(b)) for a, b in data["feedback"]),
+                str(data.get("readout_rule", BACKPROPAGATION)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a genome: {type(error).__name__} {error}") from None
+
+
+def _plain(node: NodeGene) -> NodeGene:
+    return node if node.rule == BACKPROPAGATION else replace(node, rule=BACKPROPAGATION)
 
 
 def _cell(data: dict[str, Any]) -> CellGene:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import permutations, product
 from typing import Any
 
@@ -37,7 +37,8 @@ def relabelled(genome: Genome, order: Sequence[int]) -> Genome:
     def renamed(connections: frozenset[Connection]) -> frozenset[Connection]:
         return frozenset((new[i], new[j]) for i, j in connections)
 
-    return Genome(tuple(genome.cells[i] for i in order), renamed(genome.forward), renamed(genome.feedback))
+    cells = tuple(genome.cells[i] for i in order)
+    return replace(genome, cells=cells, forward=renamed(genome.forward), feedback=renamed(genome.feedback))
 
 
 def automorphisms(genome: Genome, level: Sequence[int]) -> int:

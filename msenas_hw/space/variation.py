@@ -52,7 +52,8 @@ def sample(rng: Rng, config: SpaceConfig, task: Task) -> Genome:
     cells = tuple(_random_cell(rng, config) for _ in range(count))
     forward = frozenset(c for c in forward_pairs(count) if rng.random() < SAMPLED_FORWARD)
     feedback = frozenset(c for c in _feedback_pairs(count, config) if rng.random() < SAMPLED_FEEDBACK)
-    return _finished(Genome(cells, forward, feedback), rng, config, task)
+    genome = Genome(cells, forward, feedback, _pick(rng, config.rules))
+    return _finished(genome, rng, config, task)
 
 
 def mutate(genome: Genome, rng: Rng, config: SpaceConfig, task: Task, rates: Rates = RATES) -> Genome:
@@ -92,7 +93,8 @@ def crossover(
 
     forward = crossed(forward_pairs(count), "forward")
     feedback = crossed(_feedback_pairs(count, config), "feedback")
-    return _finished(Genome(tuple(cells), forward, feedback), rng, config, task)
+    child = replace(longest, cells=tuple(cells), forward=forward, feedback=feedback)
+    return _finished(child, rng, config, task)
 
 
 def repair(genome: Genome, rng: Rng) -> Genome:
@@ -125,7 +127,8 @@ def _pick(rng: Rng, values: Sequence[Item]) -> Item:
     return values[int(rng.integers(len(values)))]
 
 
-# Gene of a node, and the list of its values in SpaceConfig; the model comes first.
+# Gene of a node, and the list of its values in SpaceConfig; the model comes first. Learning rules are
+# not among them: the fitness cannot see them, so `msenas_hw.space.rules` varies them apart.
 _GENES = (
     ("model", "models"),
     ("tau", "taus"),
@@ -137,7 +140,7 @@ _GENES = (
 
 def _random_node(rng: Rng, config: SpaceConfig) -> NodeGene:
     genes: dict[str, Any] = {gene: _pick(rng, getattr(config, values)) for gene, values in _GENES}
-    return NodeGene(**genes)
+    return NodeGene(**genes, rule=_pick(rng, config.rules))
 
 
 def _random_cell(rng: Rng, config: SpaceConfig) -> CellGene:
@@ -197,7 +200,7 @@ def _inserted(genome: Genome, at: int, rng: Rng, config: SpaceConfig) -> Genome:
     count = len(cells)
     new_forward = {c for c in forward_pairs(count) if at in c and rng.random() < SAMPLED_FORWARD}
     new_feedback = {c for c in _feedback_pairs(count, config) if at in c and rng.random() < SAMPLED_FEEDBACK}
-    return Genome(cells, moved[0] | new_forward, moved[1] | new_feedback)
+    return replace(genome, cells=cells, forward=moved[0] | new_forward, feedback=moved[1] | new_feedback)
 
 
 def _removed(genome: Genome, at: int) -> Genome:
@@ -206,7 +209,8 @@ def _removed(genome: Genome, at: int) -> Genome:
     wired = replace(genome, forward=genome.forward | (bridges - {(INPUT, genome.readout)}))
     index = {i: i - (i > at) for i in range(INPUT, genome.readout + 1) if i != at}
     forward, feedback = _renamed(wired, index)
-    return Genome((*genome.cells[:at], *genome.cells[at + 1 :]), forward, feedback)
+    cells = (*genome.cells[:at], *genome.cells[at + 1 :])
+    return replace(genome, cells=cells, forward=forward, feedback=feedback)
 
 
 def _renamed(genome: Genome, index: dict[int, int]) -> tuple[frozenset[Connection], frozenset[Connection]]:

@@ -65,6 +65,7 @@ def everything() -> set[tuple[str, object]]:
         ("kernel", "kernels"),
         ("motif", "motifs"),
         ("width", "widths"),
+        ("rule", "rules"),
     ):
         found |= {(gene, value) for value in getattr(SPACE, key)}
     found |= {("halve", True), ("halve", False)}
