@@ -15,6 +15,7 @@ from msenas_hw.cli.check import check
 from msenas_hw.cli.compile import compile_model
 from msenas_hw.cli.cost import cost
 from msenas_hw.cli.doctor import doctor
+from msenas_hw.cli.export import export
 from msenas_hw.cli.front import front
 from msenas_hw.cli.inventory import list_devices, list_targets
 from msenas_hw.cli.report import report
@@ -32,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "check": check,
     "cost": cost,
     "compile": compile_model,
+    "export": export,
     "verify": verify,
     "bench": bench,
     "report": report,

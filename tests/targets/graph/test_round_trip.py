@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import targets
-from targets import SpikingGraph
+from targets import Profile, SpikingGraph
 from targets.graph.fields import node_fields
 from targets.graph.kinds import KNOWN
-from targets.graph.shapes import per_axis
+from targets.graph.shapes import flat_axes, per_axis
 
 PAIRS = ("stride", "dilation", "padding", "kernel_size")
 
@@ -29,9 +29,12 @@ def assert_same(a: SpikingGraph, b: SpikingGraph) -> None:
     for name, node in a.nodes.items():
         other = b.nodes[name]
         assert type(node) is type(other)
+        if isinstance(node, nir.Flatten):  # axes may be counted from either end
+            rank = len(a.input_shape(name))
+            assert flat_axes(node, rank) == flat_axes(other, rank)
         for field, value in node_fields(node).items():
             found = getattr(other, field)
-            if field in ("input_shape", "input_type"):
+            if field in ("input_shape", "input_type", "start_dim", "end_dim"):
                 continue
             if field in PAIRS and not isinstance(value, str):
                 axes = node.weight.ndim - 2 if hasattr(node, "weight") else 2
@@ -40,12 +43,26 @@ def assert_same(a: SpikingGraph, b: SpikingGraph) -> None:
             assert np.asarray(found).dtype == np.asarray(value).dtype
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32))
+PROFILES = st.builds(
+    Profile,
+    dt=st.just(1e-3),
+    integrator=st.sampled_from(["euler", "exponential"]),
+    reset=st.sampled_from(["to_value", "subtract", "subtract_late"]),
+    comparison=st.sampled_from([">", ">="]),
+    spikes_per_step=st.sampled_from(["one", "many"]),
+    clip=st.sampled_from([None, -0.5, "-threshold", "-threshold of IF"]),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**32), profile=PROFILES)
 def test_the_round_trip_is_the_identity(
-    tmp_path_factory: pytest.TempPathFactory, random_graph: Callable[[int], SpikingGraph], seed: int
+    tmp_path_factory: pytest.TempPathFactory,
+    random_graph: Callable[[int], SpikingGraph],
+    seed: int,
+    profile: Profile,
 ) -> None:
-    graph = random_graph(seed)
+    graph = random_graph(seed).replace(profile=profile)
     path = tmp_path_factory.mktemp("files") / "m.nir"
     targets.save(graph, path)
     with warnings.catch_warnings():
@@ -58,6 +75,49 @@ def test_the_round_trip_is_the_identity(
         warnings.simplefilter("ignore", targets.AssumptionWarning)
         assert_same(once, targets.load(path))
     assert set(nir.read(path, type_check=False).nodes) == set(graph.nodes)
+
+
+def test_random_graphs_hold_every_kind_and_form(random_graph: Callable[[int], SpikingGraph]) -> None:
+    graphs = [random_graph(seed) for seed in range(120)]
+    nodes = [node for graph in graphs for node in graph.nodes.values()]
+    assert {type(node) for node in nodes} == set(KNOWN)
+    for cls in (nir.Conv1d, nir.Conv2d):
+        found = [node for node in nodes if type(node) is cls]
+        assert {node.groups > 1 for node in found} == {True, False}
+        assert {bool(np.max(node.dilation) > 1) for node in found} == {True, False}
+        assert {isinstance(node.padding, str) for node in found} == {True, False}
+    assert {bool(graph.cyclic) for graph in graphs} == {True, False}
+
+
+def test_a_foreign_cycle_keeps_the_delay_that_it_was_given(tmp_path: Path) -> None:
+    one = np.ones(2, np.float32)
+    nodes = {
+        "in": nir.Input(np.array([2])),
+        "lif": nir.LIF(one, one, one, one),
+        "w": nir.Affine(np.eye(2, dtype="f4"), one),
+        "out": nir.Output(np.array([2])),
+    }
+    edges = [("in", "lif"), ("lif", "w"), ("w", "lif"), ("lif", "out")]
+    nir.write(tmp_path / "foreign.nir", nir.NIRGraph(nodes, edges, type_check=False))
+    with pytest.warns(targets.AssumptionWarning):
+        first = targets.load(tmp_path / "foreign.nir", {"dt": 1e-3})
+    targets.save(first, tmp_path / "m.nir")
+    with pytest.warns(targets.AssumptionWarning):
+        assert_same(first, targets.load(tmp_path / "m.nir"))
+    assert [type(node) for node in first.nodes.values()].count(nir.Delay) == 1
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i8", "u2", "?", ">f4", "f2"])
+def test_numbers_of_any_type_are_written_as_floats_that_torch_holds(tmp_path: Path, dtype: str) -> None:
+    """Frameworks keep whole numbers as they are, and torch then refuses them as weights."""
+    weight = np.array([[0, 1], [1, 0], [1, 1]]).astype(dtype)
+    ports = {"in": nir.Input(np.array([2])), "out": nir.Output(np.array([3]))}
+    graph = SpikingGraph.build({**ports, "n": nir.Linear(weight)}, [("in", "n"), ("n", "out")])
+    targets.save(graph, tmp_path / "m.nir")
+    found = nir.read(tmp_path / "m.nir").nodes["n"].weight
+    assert found.dtype.kind == "f"
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, weight)
 
 
 def one_of_each() -> dict[str, tuple[tuple[int, ...], nir.NIRNode]]:
@@ -98,7 +158,9 @@ def test_nir_reads_every_kind_that_we_write(tmp_path: Path, kind: str) -> None:
     assert type(read.nodes["n"]) is type(node)
     assert tuple(read.nodes["out"].output_type["output"]) == graph.shapes["out"]
     for field, value in node_fields(node).items():
-        if field not in ("input_shape", "input_type"):
+        if isinstance(node, nir.Flatten):
+            assert flat_axes(read.nodes["n"], len(shape)) == flat_axes(node, len(shape))
+        elif field != "input_shape":
             found = getattr(read.nodes["n"], field)
             np.testing.assert_array_equal(np.broadcast_to(found, np.shape(value)), value, err_msg=field)
 

@@ -1,0 +1,90 @@
+"""`msenas export`: what it writes, and what it says of other frameworks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+import targets
+from msenas_hw.cli.app import main
+
+Run = Callable[..., tuple[int, str, str]]
+ONE = np.ones(3, np.float32)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["export", *(str(argument) for argument in arguments)])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A recurrent layer with a Delay."""
+    nodes = {
+        "in": nir.Input(np.array([3])),
+        "lif": nir.LIF(ONE * 1e-2, ONE, ONE * 0, ONE),
+        "w": nir.Linear(np.eye(3, dtype="f4")),
+        "d": nir.Delay(ONE * 1e-3),
+        "out": nir.Output(np.array([3])),
+    }
+    edges = [("in", "lif"), ("lif", "w"), ("w", "d"), ("d", "lif"), ("lif", "out")]
+    targets.save(targets.SpikingGraph.build(nodes, edges, {"dt": 1e-3}), tmp_path / "m.nir")
+    return tmp_path / "m.nir"
+
+
+def test_a_file_with_delays_says_who_refuses_and_who_loses_it(run: Run, model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o.nir"
+    code, out, err = run(model, "--to", "nir", "-o", output, "--format", "json")
+    found = json.loads(out)
+    assert code == 0
+    assert (found["bytes"], found["left_out"]) == (output.stat().st_size, [])
+    verdicts = {row["framework"]: row["verdict"] for row in found["readers"]}
+    assert verdicts["nir"] == "reads"
+    assert verdicts["norse"] == "loses"
+    assert {verdicts[name] for name in ("nirtorch", "snntorch", "spikingjelly")} == {"refuses"}
+    assert "norse 1.1.0 loses: Delay 'd': is left out with its connections" in err
+    assert "spikingjelly 2.0.0 refuses: Delay 'd': has no mapping" in err
+
+
+def test_implicit_delay_leaves_them_out(run: Run, model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o.nir"
+    code, out, err = run(model, "-o", output, "--implicit-delay", "norse", "--format", "json")
+    found = json.loads(out)
+    assert (code, found["implicit_delay"], found["left_out"]) == (0, "norse", ["d"])
+    assert {row["framework"]: row["verdict"] for row in found["readers"]}["norse"] == "reads"
+    assert "norse" not in err
+    assert "d" not in nir.read(output).nodes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--to", "onnx"], 2, "--to onnx: is not known, allowed nir"),
+        (["--implicit-delay", "snntorch"], 1, "'d' with 1 step in 'd' -> 'lif' -> 'w' -> 'd'"),
+        (["--implicit-delay", "nest"], 2, "allowed nirtorch, norse, snntorch, spikingjelly"),
+    ],
+)
+def test_refusals(
+    run: Run, model: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    found, out, err = run(model, "-o", tmp_path / "o.nir", *arguments)
+    assert (found, out) == (code, "")
+    assert message in err
+    assert not (tmp_path / "o.nir").exists()
+
+
+def test_a_missing_folder_is_named(run: Run, model: Path, tmp_path: Path) -> None:
+    code, _, err = run(model, "-o", tmp_path / "no" / "o.nir")
+    assert code == 2
+    assert "does not exist; make it first" in err
