@@ -9,18 +9,19 @@ import numpy as np
 
 from targets.errors import GraphError
 from targets.graph.graph import Edge
-from targets.graph.shapes import filled, infer_shapes
+from targets.graph.kinds import POPULATION
+from targets.graph.shapes import Filler, infer_shapes
 
 
 def delay_cycles(
-    nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge], dt: float | None
+    nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge], dt: float | None, fill: Filler | None = None
 ) -> tuple[dict[str, nir.NIRNode], list[Edge], list[str]]:
     """Give every cycle without a Delay one step, on the edge that closes it.
 
-    The walk starts at the Inputs, depth first; the edge that leads back closes the cycle. In a
-    recurrent population that is the last edge into it, after the recurrent affine node, whose bias
-    is therefore absent in the first step. Every target runs the graph that results. Without dt the
-    graph stays as it is, and no target runs it.
+    The walk starts at the Inputs, then at populations that none of them reaches, depth first; the edge
+    that leads back closes the cycle. In a recurrent population that is the last edge into it, after the
+    recurrent affine node, whose bias is therefore absent in the first step. Every target runs the graph
+    that results. Without dt the graph stays as it is, and no target runs it.
 
     Returns:
         nodes and edges with the Delay nodes inserted, and one sentence for each.
@@ -28,7 +29,7 @@ def delay_cycles(
     Raises:
         GraphError: a cycle, and shapes that do not match.
     """
-    closing = _closing_edges(nodes, edges)
+    closing = closing_edges(nodes, edges)
     if not closing:
         return dict(nodes), list(edges), []
     listed = [f"the cycle closed by {source!r} -> {target!r} has no Delay" for source, target in closing]
@@ -36,8 +37,8 @@ def delay_cycles(
         later = [f"{said}; it gets one step there once dt is given" for said in listed]
         return dict(nodes), list(edges), later
     shapes = infer_shapes(nodes, edges)
-    names = _new_names(nodes, closing)
-    delays = {names[edge]: nir.Delay(filled(edge[0], shapes[edge[0]], dt)) for edge in closing}
+    names, fill = _new_names(nodes, closing), fill or Filler()
+    delays = {names[edge]: nir.Delay(fill(edge[0], shapes[edge[0]], dt)) for edge in closing}
     delayed: list[Edge] = []
     for edge in edges:
         name = names.get(edge)
@@ -56,7 +57,12 @@ def _new_names(nodes: Mapping[str, nir.NIRNode], closing: Sequence[Edge]) -> dic
     return names
 
 
-def _closing_edges(nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge]) -> list[Edge]:
+def closing_edges(nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge]) -> list[Edge]:
+    """Edges that lead back on a walk from the Inputs, depth first, on cycles without a Delay.
+
+    Raises:
+        GraphError: an edge names no node.
+    """
     after: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in edges:
         for end in (source, target):
@@ -65,7 +71,9 @@ def _closing_edges(nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge]) -> l
         # A path through a Delay needs no second one, so the walk ends there.
         if not (type(nodes[target]) is nir.Delay and np.any(np.asarray(nodes[target].delay) > 0)):
             after[source].append(target)
-    roots = [n for n, node in nodes.items() if type(node) is nir.Input] + list(nodes)
+    # Where no Input leads, at a population, so that it is one whose input is late.
+    inputs = [name for name, node in nodes.items() if type(node) is nir.Input]
+    roots = [*inputs, *(name for name, node in nodes.items() if isinstance(node, POPULATION)), *nodes]
     state: dict[str, str] = {}
     closing = []
     for root in roots:

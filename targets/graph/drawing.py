@@ -7,9 +7,10 @@ from html import escape
 
 import nir
 
+from targets.graph.cycles import closing_edges
 from targets.graph.graph import Edge, SpikingGraph
 from targets.graph.kinds import POPULATION, PORT, kind
-from targets.graph.order import levels, topological
+from targets.graph.order import levels
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN, _LETTER = 150, 46, 60, 22, 20, 7.2
 _FILL: tuple[tuple[tuple[type[nir.NIRNode], ...], str], ...] = (
@@ -54,15 +55,11 @@ def svg(graph: SpikingGraph) -> str:
 
 
 def _closing(graph: SpikingGraph) -> set[Edge]:
-    """Edges that close a cycle: out of a Delay on it; where none is, those against the given order."""
-    inner = [(a, b) for a, b in graph.edges if {a, b} <= graph.cyclic]
-    closing = {(a, b) for a, b in inner if isinstance(graph.nodes[a], nir.Delay) or a == b}
-    for members in graph.components:
-        rest = [(a, b) for a, b in inner if a in members and b in members and (a, b) not in closing]
-        if topological(members, rest) is None:
-            rank = {name: i for i, name in enumerate(members)}
-            closing |= {(a, b) for a, b in rest if rank[b] < rank[a]}
-    return closing
+    """Edges that close a cycle: out of a Delay on it; where none is, those that would get one."""
+    delayed = {
+        (a, b) for a, b in graph.edges if isinstance(graph.nodes[a], nir.Delay) and {a, b} <= graph.cyclic
+    }
+    return delayed | set(closing_edges(graph.nodes, [edge for edge in graph.edges if edge not in delayed]))
 
 
 def _box(graph: SpikingGraph, name: str, at: tuple[float, float], width: int) -> str:
@@ -82,8 +79,22 @@ def _edge(edge: Edge, place: Mapping[str, tuple[float, float]], width: int, back
     (x1, y1), (x2, y2) = place[edge[0]], place[edge[1]]
     start, end = (x1 + width, y1 + _HEIGHT / 2), (x2, y2 + _HEIGHT / 2)
     if back:
-        top = min(y1, y2) - _HEIGHT / 2
-        path = f"M{x1 + width / 2},{y1} C{x1 + width / 2},{top} {x2 + width / 2},{top} {x2 + width / 2},{y2}"
-        return f'<path class="back" d="{path}"/>'
+        return f'<path class="back" d="{_arc(place[edge[0]], place[edge[1]], width)}"/>'
     bend = (start[0] + end[0]) / 2
     return f'<path d="M{start[0]},{start[1]} C{bend},{start[1]} {bend},{end[1]} {end[0]},{end[1]}"/>'
+
+
+def _arc(source: tuple[float, float], target: tuple[float, float], width: int) -> str:
+    """A path back: around the left where both stand in one column, else above a row, or below rows."""
+    (x1, y1), (x2, y2) = source, target
+    if source == target:
+        left, right, top = x1 + width / 3, x1 + width * 2 / 3, y1 - _HEIGHT * 0.7
+        return f"M{right},{y1} C{right},{top} {left},{top} {left},{y1}"
+    if x1 == x2:
+        side, middle = x1 - _GAP_X * 0.4, _HEIGHT / 2
+        return f"M{x1},{y1 + middle} C{side},{y1 + middle} {side},{y2 + middle} {x2},{y2 + middle}"
+    start, end = x1 + width / 2, x2 + width / 2
+    if y1 == y2:
+        return f"M{start},{y1} C{start},{y1 - _HEIGHT / 2} {end},{y2 - _HEIGHT / 2} {end},{y2}"
+    low = max(y1, y2) + _HEIGHT * 1.6
+    return f"M{start},{y1 + _HEIGHT} C{start},{low} {end},{low} {end},{y2 + _HEIGHT}"

@@ -27,7 +27,8 @@ Beyond the house profile, the last line depends on it (n is the output):
     clip                              v <- max(v - clip, 0) + clip, after the reset
 
 The exponential integrator keeps Euler's input gain, as Sinabs and Rockpool do; a gain of
-1 - exp(-dt / tau), as in Nengo, is not offered. The clip is written as Sinabs computes it.
+1 - exp(-dt / tau) is r times tau / dt * (1 - exp(-dt / tau)), as "sinabs-norm-input" reads it
+(`targets.graph.writers`). The clip is written as Sinabs computes it.
 Sources: NIR primitives, Pedersen et al., Nat. Commun. 15:8122 (2024); the code of Sinabs 3.1.3,
 Rockpool 3.1.0 and snnTorch 1.0.0.
 """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import GraphError
-from targets.graph.shapes import Shape, filled
+from targets.graph.shapes import Filler, Shape
 
 FIELDS: Mapping[type[nir.NIRNode], tuple[str, ...]] = {
     nir.Affine: ("weight", "bias"),
@@ -57,12 +57,15 @@ _LARGEST = 2**31
 Values = dict[str, Any]
 
 
-def complete(name: str, cls: type[nir.NIRNode], found: Mapping[str, Any], said: list[str]) -> Values:
+def complete(
+    name: str, cls: type[nir.NIRNode], found: Mapping[str, Any], said: list[str], fill: Filler
+) -> Values:
     """All fields of one node, from those that a file holds.
 
     Args:
         found: `{field: array, scalar or text}`.
         said: gets a sentence for each value that had to be assumed.
+        fill: makes what one number stands for.
 
     Raises:
         GraphError: a field is missing or no number.
@@ -83,7 +86,7 @@ def complete(name: str, cls: type[nir.NIRNode], found: Mapping[str, Any], said: 
                 dtype = values[field].dtype
                 raise GraphError(f"node {name!r} ({cls.__name__}): shape is {dtype}, allowed integers")
     if cls in ELEMENTWISE:
-        _widen(name, cls, values, said)
+        _widen(name, cls, values, said, fill)
     return values
 
 
@@ -116,7 +119,7 @@ def _whole(name: str, cls: type[nir.NIRNode], field: str, value: Any) -> Any:
     return integers[0] if single or field in ("start_dim", "end_dim") else integers
 
 
-def _widen(name: str, cls: type[nir.NIRNode], values: Values, said: list[str]) -> None:
+def _widen(name: str, cls: type[nir.NIRNode], values: Values, said: list[str], fill: Filler) -> None:
     """One number a node becomes one a neuron, where another field fixes how many there are."""
     fields = ELEMENTWISE[cls]
     if len({values[field].shape for field in fields}) == 1:
@@ -125,7 +128,7 @@ def _widen(name: str, cls: type[nir.NIRNode], values: Values, said: list[str]) -
     for field in fields:
         value = values[field]
         if value.shape != largest.shape and value.size == 1 and largest.ndim:
-            values[field] = np.full(largest.shape, value.reshape(())[()])
+            values[field] = fill(name, largest.shape, value.reshape(())[()])
             if field not in _SILENT:
                 said.append(f"node {name!r} ({cls.__name__}): {field} is one number for all neurons")
 
@@ -136,9 +139,9 @@ def is_scalar(node: nir.NIRNode) -> bool:
     return fields is not None and np.ndim(getattr(node, fields[0])) == 0
 
 
-def widened(name: str, node: nir.NIRNode, shape: Shape) -> nir.NIRNode:
+def widened(name: str, node: nir.NIRNode, shape: Shape, fill: Filler) -> nir.NIRNode:
     """A scalar node for neurons of `shape`."""
-    values = {f: filled(name, shape, getattr(node, f)) for f in ELEMENTWISE[type(node)]}
+    values = {f: fill(name, shape, getattr(node, f)) for f in ELEMENTWISE[type(node)]}
     return type(node)(**values, metadata=node.metadata)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import nir
 
@@ -22,6 +23,7 @@ class Nested:
 
     nodes: Mapping[str, nir.NIRNode | Nested]
     edges: Sequence[Edge]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,18 @@ class Port:
 
 @dataclass(frozen=True)
 class Flat:
-    """A graph without subgraphs. `said`: one sentence for each repair."""
+    """A graph without subgraphs.
+
+    Attributes:
+        said: one sentence for each repair.
+        metadata: of all graphs and dissolved ports; what stood in "sub" is under "sub.key".
+    """
 
     nodes: dict[str, nir.NIRNode]
     edges: list[Edge]
     ports: tuple[Port, ...]
     said: tuple[str, ...]
+    metadata: Mapping[str, Any]
 
 
 def flatten(graph: Nested) -> Flat:
@@ -57,9 +65,11 @@ def flatten(graph: Nested) -> Flat:
     edges: list[Edge] = []
     ports: dict[str, nir.NIRNode] = {}
     said: list[str] = []
+    metadata: dict[str, Any] = {}
     for prefix, level in _levels(graph, "", 0):
         local, repaired = _repaired(prefix, level)
         said.extend(repaired)
+        _note(metadata, prefix, level.metadata, said)
         for name, node in level.nodes.items():
             if isinstance(node, Nested):
                 continue
@@ -68,8 +78,19 @@ def flatten(graph: Nested) -> Flat:
                 raise GraphError(f"node {full!r} stands twice: once as such and once in a subgraph")
             inner = bool(prefix) and isinstance(node, nir.Input | nir.Output)
             (ports if inner else nodes)[full] = node
+            if inner:
+                _note(metadata, f"{full}.", node.metadata, said)
         edges.extend(_resolved(prefix, level, local))
-    return _dissolved(nodes, edges, ports, said)
+    return _dissolved(nodes, edges, ports, said, metadata)
+
+
+def _note(metadata: dict[str, Any], prefix: str, found: Mapping[str, Any], said: list[str]) -> None:
+    """Add what stands in one graph or port; the outer one wins where names with dots clash."""
+    for key, value in found.items():
+        if prefix + key in metadata:
+            said.append(f"metadata {prefix + key!r} stands twice; the one of a subgraph was left out")
+        else:
+            metadata[prefix + key] = value
 
 
 def _levels(graph: Nested, prefix: str, depth: int) -> Iterator[tuple[str, Nested]]:
@@ -147,10 +168,14 @@ def _port(graph: Nested, end: str, cls: type[nir.NIRNode], edge: Edge) -> str:
 
 
 def _dissolved(
-    nodes: dict[str, nir.NIRNode], edges: list[Edge], ports: dict[str, nir.NIRNode], said: list[str]
+    nodes: dict[str, nir.NIRNode],
+    edges: list[Edge],
+    ports: dict[str, nir.NIRNode],
+    said: list[str],
+    metadata: Mapping[str, Any],
 ) -> Flat:
     if not ports:
-        return Flat(nodes, edges, (), tuple(said))
+        return Flat(nodes, edges, (), tuple(said), metadata)
     into: dict[str, list[str]] = {name: [] for name in ports}
     for source, target in edges:
         if target in into:
@@ -163,7 +188,7 @@ def _dissolved(
             flat.extend((real, target) for real in expanded.get(source, (source,)))
             _bounded(len(flat), limit)
     kept = tuple(Port(name, _declared(node), expanded[name]) for name, node in ports.items())
-    return Flat(nodes, flat, kept, tuple(said))
+    return Flat(nodes, flat, kept, tuple(said), metadata)
 
 
 def _expanded(into: Mapping[str, list[str]], limit: int) -> dict[str, tuple[str, ...]]:

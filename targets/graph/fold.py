@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity, kron
 from scipy.sparse import diags as sparse_diagonal
 
-from targets.graph.shapes import Shape, conv_padding, pair, per_axis, window_shape
+from targets.graph.shapes import Shape, conv_margins, padded_shape, pair, per_axis, window_shape
 
 Folded = tuple[csr_matrix, NDArray[np.float64] | None]
 
@@ -29,11 +29,13 @@ def fold(node: nir.NIRNode, shape: Shape) -> Folded:
 def _conv(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> Folded:
     """A convolution; one of a single axis has one row."""
     groups, weight = int(node.groups), _stored(node.weight)
-    stride, padding, dilation = per_axis(node.stride, weight.ndim - 2), conv_padding(node), node.dilation
-    if weight.ndim == 3:
+    axes = weight.ndim - 2
+    stride, dilation = per_axis(node.stride, axes), per_axis(node.dilation, axes)
+    before, after = conv_margins(node)
+    if axes == 1:
         weight, shape = weight[:, :, None], (shape[0], 1, *shape[1:])
-        stride, padding, dilation = (1, *stride), (0, *padding), (1, *per_axis(dilation, 1))
-    rows, columns, taps, size = _taps(shape, weight.shape[2:], stride, padding, pair(dilation))
+        stride, dilation, before, after = (1, *stride), (1, *dilation), (0, *before), (0, *after)
+    rows, columns, taps, size = _taps(shape, weight.shape[2:], stride, (before, after), dilation)
     inside, pixels_out, pixels_in = weight.shape[1], int(np.prod(size)), int(np.prod(shape[1:]))
     flat = weight.reshape(weight.shape[0], inside, -1)
     out_channel, in_channel = np.meshgrid(np.arange(weight.shape[0]), np.arange(inside), indexing="ij")
@@ -48,21 +50,22 @@ def _conv(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> Folded:
 
 
 def _taps(
-    shape: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape
+    shape: Shape, kernel: Shape, stride: Shape, margins: tuple[Shape, Shape], dilation: Shape
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Shape]:
     """Output pixel, input pixel and kernel tap of every connection inside one channel pair."""
-    size = window_shape(shape[1:], kernel, stride, padding, dilation)
+    before, after = margins
+    size = window_shape(padded_shape(shape[1:], before, after), kernel, stride, dilation)
     out_y, out_x, tap_y, tap_x = np.meshgrid(*(np.arange(n) for n in (*size, *kernel)), indexing="ij")
-    in_y = out_y * stride[0] - padding[0] + tap_y * dilation[0]
-    in_x = out_x * stride[1] - padding[1] + tap_x * dilation[1]
+    in_y = out_y * stride[0] - before[0] + tap_y * dilation[0]
+    in_x = out_x * stride[1] - before[1] + tap_x * dilation[1]
     real = (in_y >= 0) & (in_y < shape[1]) & (in_x >= 0) & (in_x < shape[2])
     rows, columns = (out_y * size[1] + out_x)[real], (in_y * shape[2] + in_x)[real]
     return rows, columns, (tap_y * kernel[1] + tap_x)[real], size
 
 
 def _pool(node: nir.SumPool2d | nir.AvgPool2d, shape: Shape) -> Folded:
-    kernel = pair(node.kernel_size)
-    rows, columns, _, size = _taps(shape, kernel, pair(node.stride), pair(node.padding), (1, 1))
+    kernel, padding = pair(node.kernel_size), pair(node.padding)
+    rows, columns, _, size = _taps(shape, kernel, pair(node.stride), (padding, padding), (1, 1))
     share = 1.0 / (kernel[0] * kernel[1]) if isinstance(node, nir.AvgPool2d) else 1.0
     one = csr_matrix(
         (np.full(rows.size, share), (rows, columns)), shape=(int(np.prod(size)), int(np.prod(shape[1:])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,12 +30,15 @@ class SpikingGraph:
         edges: `(source, target)` pairs; several edges into one node mean their sum, in this order.
         profile: what a step means (`Profile`).
         assumptions: what was not stated and was filled in, one sentence each.
+        metadata: notes that a file carries; they mean nothing here and are kept. Those of a subgraph
+            "sub" stand under "sub.key".
     """
 
     nodes: Mapping[str, nir.NIRNode]
     edges: tuple[Edge, ...]
     profile: Profile = HOUSE
     assumptions: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -44,6 +47,7 @@ class SpikingGraph:
         edges: Sequence[Edge],
         profile: Profile | Mapping[str, Any] | None = None,
         assumptions: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> SpikingGraph:
         """Validate nodes and edges and return the graph.
 
@@ -54,16 +58,17 @@ class SpikingGraph:
         """
         if not isinstance(profile, Profile):
             profile = HOUSE.with_values(profile or {})
-        graph = cls(dict(nodes), tuple((str(a), str(b)) for a, b in edges), profile, tuple(assumptions))
+        pairs = tuple((str(a), str(b)) for a, b in edges)
+        graph = cls(dict(nodes), pairs, profile, tuple(assumptions), dict(metadata or {}))
         check_structure(graph.nodes, graph.edges)
         check_values(graph.nodes)
         graph.shapes  # noqa: B018  computing the shapes checks them
         return graph
 
     def replace(self, **changes: Any) -> SpikingGraph:
-        """A validated copy with `nodes`, `edges`, `profile` or `assumptions` replaced."""
+        """A validated copy with fields replaced."""
         new = replace(self, **changes)
-        return SpikingGraph.build(new.nodes, new.edges, new.profile, new.assumptions)
+        return SpikingGraph.build(new.nodes, new.edges, new.profile, new.assumptions, new.metadata)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ _FILTERS, _CONTINUATION, _SYMBOLS = 0x0B, 0x10, 0x11
 _SHARED = 2
 # Deflate gains at most 1032:1, so a larger declared size cannot be in the file.
 _DEFLATE_LIMIT = 1032
-_BYTES_LIMIT = 2**31
+# What packed data of a file may take in all: at least so many bytes, and so many for each of its own.
+_UNPACKED, _UNPACKED_A_BYTE = 2**28, 64
 
 
 class NewerLayoutError(GraphError):
@@ -68,9 +69,11 @@ class Storage:
         self.size = len(data)
         # Every byte is needed once or twice; what asks for more reads something over and over.
         self._left = 3 * self.size
-        self._expanded = max(_BYTES_LIMIT, self.size)
+        self._expanded = max(_UNPACKED, _UNPACKED_A_BYTE * self.size)
         self._headers: dict[int, dict[bytes, tuple[tuple[int, ...], Stored, int]]] = {}
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
+        # Nodes of one kind have equal name tables: `{table: {offset: name}}`.
+        self._known: dict[bytes, dict[int, str]] = {}
         if bytes(data[:8]) != b"\x89HDF\r\n\x1a\n":
             raise GraphError("no HDF5 signature; is it a NIR file?")
         if data[8] in (2, 3):
@@ -107,9 +110,10 @@ class Storage:
 
     def _table(self, btree: int, heap: int) -> dict[str, Link]:
         names = self._names(heap)
+        known = self._known.setdefault(names, {})
         found: dict[str, Link] = {}
         for leaf in self._leaves(btree, 0, 8):
-            self._symbols(leaf, names, found)
+            self._symbols(leaf, names, known, found)
         return found
 
     def _refuse_dense(self, at: int) -> None:
@@ -156,6 +160,13 @@ class Storage:
         stored = stored_type(self._bytes(*messages[_TYPE]))
         self._remember(link[0], messages, shape, stored)
         return self._decoded(self._raw(messages, shape, stored), shape, stored)
+
+    def value_bytes(self, link: Link) -> int:
+        """Bytes of the value of a data set, unpacked; of texts, those of their references."""
+        messages = self._messages(link[0])
+        if not messages.keys() >= {_SPACE, _TYPE}:
+            raise GraphError("is no data set")
+        return math.prod(self._shape(messages[_SPACE][0])) * stored_type(self._bytes(*messages[_TYPE])).size
 
     def _decoded(self, raw: Any, shape: tuple[int, ...], stored: Stored) -> Any:
         if stored.dtype is None:
@@ -253,16 +264,18 @@ class Storage:
                 pending.extend((child, level) for child in reversed(children))
         return found
 
-    def _symbols(self, at: int, names: bytes, found: dict[str, Link]) -> None:
+    def _symbols(self, at: int, names: bytes, known: dict[int, str], found: dict[str, Link]) -> None:
         if self.data[at : at + 4] != b"SNOD":
             raise GraphError("a symbol node is missing")
         count = struct.unpack_from("<H", self.data, at + 6)[0]
         entries = self._bytes(at + 8, 40 * count)
         for name_at, header, cached in _ENTRY.iter_unpack(entries):
-            name = names[name_at : names.index(b"\0", name_at)].decode("utf8")
+            name = known.get(name_at)
+            if name is None:
+                name = names[name_at : names.index(b"\0", name_at)].decode("utf8")
+                name = known[name_at] = unquote(name) if self.quoted else name
             if cached == 2 or header == _UNDEFINED:
                 raise GraphError(f"{name!r} is a soft or external link, allowed objects of the file itself")
-            name = unquote(name) if self.quoted else name
             if name in found:
                 raise GraphError(f"{name!r} stands twice in its group")
             found[name] = (header, cached == 1)
@@ -318,8 +331,10 @@ class Storage:
         leaves = self._leaves(root, 1, key) if root != _UNDEFINED and wanted else []
         sizes = [struct.unpack_from("<I", self.data, leaf)[0] for leaf in leaves]
         self._expanded -= wanted + size
-        if max(wanted, size) > _DEFLATE_LIMIT * sum(sizes) + 64 or self._expanded < 0:
+        if max(wanted, size) > _DEFLATE_LIMIT * sum(sizes) + 64:
             raise GraphError(f"shape {shape} needs {wanted} bytes, which the file does not hold")
+        if self._expanded < 0:
+            raise GraphError(f"shape {shape}: the packed data of the file grow beyond all bounds")
         whole = np.zeros(shape, np.dtype((np.void, stored.size)))
         filled = 0
         for leaf, length in zip(leaves, sizes, strict=True):
@@ -342,26 +357,25 @@ class Storage:
             if length == 0:
                 texts.append("")
                 continue
-            at, size = self._heap(heap).get(index, (0, 0))
+            objects = self._heaps.get(heap) or self._heap(heap)
+            at, size = objects.get(index, (0, 0))
             if length > size:
                 raise GraphError("a string is missing")
             texts.append(self._bytes(at, length).decode("utf8"))
         return texts if shape else texts[0]
 
     def _heap(self, at: int) -> dict[int, tuple[int, int]]:
-        """`{index: (position, length)}` of a global heap collection."""
-        if at not in self._heaps:
-            if self.data[at : at + 4] != b"GCOL":
-                raise GraphError("a string heap is missing")
-            length = struct.unpack_from("<Q", self.data, at + 8)[0]
-            self._spend(length)
-            found: dict[int, tuple[int, int]] = {}
-            place, end = at + 16, at + length
-            while place + 16 <= end:
-                index, _, size = _OBJECT.unpack_from(self.data, place)
-                if index == 0:
-                    break
-                found[index] = (place + 16, size)
-                place += 16 + (size + 7) // 8 * 8
-            self._heaps[at] = found
-        return self._heaps[at]
+        """`{index: (position, length)}` of a global heap collection, read once."""
+        if self.data[at : at + 4] != b"GCOL":
+            raise GraphError("a string heap is missing")
+        length = struct.unpack_from("<Q", self.data, at + 8)[0]
+        self._spend(length)
+        found = self._heaps[at] = {}
+        place, end = at + 16, at + length
+        while place + 16 <= end:
+            index, _, size = _OBJECT.unpack_from(self.data, place)
+            if index == 0:
+                break
+            found[index] = (place + 16, size)
+            place += 16 + (size + 7) // 8 * 8
+        return found

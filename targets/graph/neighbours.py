@@ -13,11 +13,11 @@ from targets.graph.fields import is_scalar, widened
 from targets.graph.flatten import Port
 from targets.graph.graph import Edge, SpikingGraph
 from targets.graph.kinds import kind
-from targets.graph.shapes import Shape, input_shape, output_shape, own_shape
+from targets.graph.shapes import Filler, Shape, input_shape, output_shape, own_shape
 
 
 def give_shapes(
-    nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge]
+    nodes: Mapping[str, nir.NIRNode], edges: Sequence[Edge], fill: Filler
 ) -> tuple[dict[str, nir.NIRNode], list[str]]:
     """Give Inputs without a shape, and nodes with one number for all neurons, the shape they need.
 
@@ -38,7 +38,7 @@ def give_shapes(
             nodes[name] = nir.Input({"input": np.array(shape)}, metadata=node.metadata)
             said.append(f"node {name!r} (Input): no shape in the file; taken from the node after it: {shape}")
     if any(is_scalar(node) for node in nodes.values()):
-        said.extend(_widen(nodes, after))
+        said.extend(_widen(nodes, after, fill))
     return nodes, said
 
 
@@ -52,7 +52,7 @@ def _accepted(node: nir.NIRNode) -> Shape | None:
     return own_shape(node) if not is_scalar(node) else None
 
 
-def _widen(nodes: dict[str, nir.NIRNode], after: Mapping[str, list[str]]) -> Iterable[str]:
+def _widen(nodes: dict[str, nir.NIRNode], after: Mapping[str, list[str]], fill: Filler) -> Iterable[str]:
     known = {
         name: shape
         for name, node in nodes.items()
@@ -66,7 +66,7 @@ def _widen(nodes: dict[str, nir.NIRNode], after: Mapping[str, list[str]]) -> Ite
                 continue
             node = nodes[name]
             if is_scalar(node):
-                nodes[name] = widened(name, node, known[source])
+                nodes[name] = widened(name, node, known[source], fill)
                 known[name] = known[source]
                 yield (
                     f"node {name!r} ({kind(node)}): one number for all neurons; taken for the "

@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +26,14 @@ from targets.graph.kinds import POPULATION
 from targets.graph.neighbours import give_shapes, name_shape_faults
 from targets.graph.profile import HOUSE, Profile
 from targets.graph.repack import repacked
+from targets.graph.shapes import Filler
 from targets.graph.writers import resolve
 
 METADATA_KEY = "msenas_hw"
 _KINDS = {cls.__name__: cls for cls in FIELDS}
 _DEPTH = 64
+# Bytes of metadata that are kept of one file.
+_NOTES_LIMIT = 2**24
 # Larger files are mapped, not copied into memory.
 _MAPPED = 2**26
 
@@ -76,18 +79,19 @@ class _File:
     said: list[str]
     version: str
     stored: Mapping[str, Any]
+    fill: Filler
 
 
 def _graph(file: _File, profile: str | Profile | Mapping[str, Any] | None) -> SpikingGraph:
     given, writer = resolve(profile)
     flat = flatten(file.graph)
-    nodes, guessed = give_shapes(_ordered(flat, file.stored), flat.edges)
+    nodes, guessed = give_shapes(_ordered(flat, file.stored), flat.edges, file.fill)
     chosen, assumptions = _profile(file.stored, given, file.version, nodes)
     if writer is not None:
         nodes, rewritten = writer.read(nodes, chosen, file.stored)
         assumptions += rewritten
-    nodes, edges, delayed = delay_cycles(nodes, flat.edges, chosen.dt)
-    graph = SpikingGraph.build(nodes, edges, chosen)
+    nodes, edges, delayed = delay_cycles(nodes, flat.edges, chosen.dt, file.fill)
+    graph = SpikingGraph.build(nodes, edges, chosen, metadata=flat.metadata)
     assumptions += [*file.said, *flat.said, *guessed, *delayed, *name_shape_faults(graph, flat.ports)]
     kept = _sentences(file.stored)
     new = [said for said in dict.fromkeys(assumptions) if said not in kept]
@@ -115,13 +119,14 @@ def _parse(data: Any, quoted: bool = False) -> _File:
     if root is None or "nodes" not in root or "edges" not in root:
         raise GraphError("no NIR graph inside (needs /node/nodes and /node/edges); is it truncated?")
     said: list[str] = []
-    graph = _Reader(storage, said).graph(root, "", 0)
+    reader = _Reader(storage, said)
+    graph = reader.graph(root, "", 0)
     with _damage("version: "):
         version = str(storage.value(top["version"])) if "version" in top else "unknown"
     with _damage("metadata: "):
         metadata = storage.group(root["metadata"]) if "metadata" in root else None
         raw = storage.value(metadata[METADATA_KEY]) if metadata and METADATA_KEY in metadata else None
-    return _File(graph, said, version, _stored(raw))
+    return _File(graph, said, version, _stored(raw), reader.fill)
 
 
 @contextmanager
@@ -145,6 +150,8 @@ class _Reader:
         self.said = said
         # A group that stands in two places would make a small file an endless graph.
         self.seen: set[int] = set()
+        self.room = _NOTES_LIMIT
+        self.fill = Filler()
 
     def graph(self, group: Group, prefix: str, depth: int) -> Nested:
         """A graph and, nested in it, its subgraphs."""
@@ -163,7 +170,8 @@ class _Reader:
         if links is None:
             raise GraphError(f"{where}nodes: found a data set, allowed a group")
         nodes = {name: self.node(prefix + name, link, depth) for name, link in links.items()}
-        return Nested(nodes, list(zip(ends[::2], ends[1::2], strict=True)))
+        notes = self.notes(where, group, () if prefix else (METADATA_KEY,))
+        return Nested(nodes, list(zip(ends[::2], ends[1::2], strict=True)), notes)
 
     def node(self, name: str, link: Link, depth: int) -> nir.NIRNode | Nested:
         """One node, or a subgraph."""
@@ -181,8 +189,8 @@ class _Reader:
         for field in FIELDS[cls]:
             if field in group:
                 values[field] = self._value(name, cls, field, group[field])
-        metadata = self._metadata(name, cls, group["metadata"]) if "metadata" in group else {}
-        return construct(name, cls, complete(name, cls, values, self.said), metadata)
+        notes = self.notes(f"node {name!r} ({cls.__name__}): ", group)
+        return construct(name, cls, complete(name, cls, values, self.said, self.fill), notes)
 
     def _kind(self, name: str, link: Link) -> tuple[Group | None, str | None]:
         with_type = False
@@ -206,11 +214,49 @@ class _Reader:
         except _DAMAGE as error:
             raise GraphError(f"node {name!r} ({cls.__name__}): field {field!r}: {error}") from None
 
-    def _metadata(self, name: str, cls: type[nir.NIRNode], link: Link) -> dict[str, Any]:
-        with _damage(f"node {name!r} ({cls.__name__}): metadata: "):
-            items = self.storage.group(link) or {}
-        found = {key: self._value(name, cls, f"metadata/{key}", item) for key, item in items.items()}
-        return {key: v.item() if isinstance(v, np.generic) else v for key, v in found.items()}
+    def notes(self, where: str, group: Group, others: Collection[str] = ()) -> dict[str, Any]:
+        """The metadata in `group` but `others`: kept, never interpreted. What cannot be is said."""
+        if "metadata" not in group:
+            return {}
+        with _damage(f"{where}metadata: "):
+            items = self.storage.group(group["metadata"])
+        if items is None:
+            self.said.append(f"{where}metadata was left out: found a data set, allowed a group")
+            return {}
+        return self._notes(f"{where}metadata", {k: v for k, v in items.items() if k not in others}, 0)
+
+    def _notes(self, where: str, items: Group, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, link in items.items():
+            try:
+                found[key] = self._note(f"{where}/{key}", key, link, depth)
+            except NewerLayoutError:
+                raise
+            except _DAMAGE as error:
+                self.said.append(f"{where}/{key[:80]} was left out: {error}")
+        return found
+
+    def _note(self, where: str, key: str, link: Link, depth: int) -> Any:
+        """A value, or a dictionary of them. GraphError where nir could not write it, or it is too large."""
+        if not key or key == "." or "/" in key:
+            raise GraphError("no file can hold this name")
+        items = self.storage.group(link)
+        if items is not None:
+            if link[0] in self.seen or depth >= _DEPTH:
+                raise GraphError(f"the same group stands at two places, or {_DEPTH} deep")
+            self.seen.add(link[0])
+            return self._notes(where, items, depth + 1)
+        if key == "metadata":
+            raise GraphError("nir writes groups only under this name")
+        size = self.storage.value_bytes(link)
+        if size > self.room:
+            raise GraphError(f"more than {_NOTES_LIMIT} bytes of metadata")
+        self.room -= size
+        value = self.storage.value(link)
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise GraphError("text with a NUL, which no file can hold")
+        return value.item() if isinstance(value, np.generic) else value
 
 
 def _stored(raw: Any) -> Mapping[str, Any]:

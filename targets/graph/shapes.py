@@ -15,16 +15,23 @@ from targets.errors import GraphError
 from targets.graph.kinds import kind
 
 Shape = tuple[int, ...]
-# Values of one node, and those that may be made from one number in a file.
+# Values of one node, and the bytes that may be made from single numbers in a file.
 LARGEST = 2**31
-_LARGEST_FILLED = 2**26
+_FILLED = 2**28
 
 
-def filled(name: str, shape: Shape, value: Any) -> NDArray[Any]:
-    """`value` for every neuron of node `name`; GraphError where a few bytes would become gigabytes."""
-    if math.prod(shape) > _LARGEST_FILLED:
-        raise GraphError(f"node {name!r}: {shape} from one number, allowed up to {_LARGEST_FILLED} values")
-    return np.full(shape, value)
+class Filler:
+    """Makes arrays from single numbers, so that a small file does not become gigabytes."""
+
+    def __init__(self) -> None:
+        self.room = _FILLED
+
+    def __call__(self, name: str, shape: Shape, value: Any) -> NDArray[Any]:
+        """`value` for every neuron of node `name`; GraphError where all that were made are too many."""
+        self.room -= math.prod(shape) * np.asarray(value).dtype.itemsize
+        if self.room < 0:
+            raise GraphError(f"node {name!r}: {shape} from one number, allowed {_FILLED} bytes in a file")
+        return np.full(shape, value)
 
 
 def per_axis(value: Any, axes: int) -> Shape:
@@ -41,30 +48,38 @@ def pair(value: Any) -> tuple[int, int]:
     return (rows, columns)
 
 
-def conv_padding(node: nir.Conv1d | nir.Conv2d) -> Shape:
-    """Zero padding on each side of a convolution, per axis; `same` needs an odd reach."""
+def conv_margins(node: nir.Conv1d | nir.Conv2d) -> tuple[Shape, Shape]:
+    """Zeros before and after each axis of a convolution; of an odd number "same" puts one more after.
+
+    Raises:
+        ValueError: an unknown word, or "same" with a stride.
+    """
     padding, axes = node.padding, node.weight.ndim - 2
     if isinstance(padding, bytes | np.bytes_):
         padding = padding.decode()
     if not isinstance(padding, str):
-        return per_axis(padding, axes)
+        return per_axis(padding, axes), per_axis(padding, axes)
     if padding == "valid":
-        return (0,) * axes
-    kernel = node.weight.shape[2:]
-    reach = [d * (k - 1) for d, k in zip(per_axis(node.dilation, axes), kernel, strict=True)]
+        return (0,) * axes, (0,) * axes
     strides = per_axis(node.stride, axes)
-    if padding != "same" or any(s != 1 for s in strides) or any(r % 2 for r in reach):
+    if padding != "same" or any(s != 1 for s in strides):
         raise ValueError(
-            f"padding {padding!r} with kernel {kernel} and stride {strides}, allowed numbers, 'valid', or "
-            "'same' for stride 1 and a kernel that reaches equally far to both sides"
+            f"padding {padding!r} with stride {strides}, allowed numbers, 'valid', or 'same' with stride 1"
         )
-    return tuple(r // 2 for r in reach)
+    dilation = per_axis(node.dilation, axes)
+    total = [d * (k - 1) for d, k in zip(dilation, node.weight.shape[2:], strict=True)]
+    return tuple(n // 2 for n in total), tuple(n - n // 2 for n in total)
 
 
-def window_shape(size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Shape:
-    """Spatial size after a sliding window: floor((n + 2p - d(k - 1) - 1) / s) + 1 on each axis."""
-    axes = zip(size, kernel, stride, padding, dilation, strict=True)
-    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
+def window_shape(padded: Sequence[int], kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+    """Places of a sliding window on axes with their padding: floor((n - d(k - 1) - 1) / s) + 1."""
+    axes = zip(padded, kernel, stride, dilation, strict=True)
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
+
+
+def padded_shape(shape: Shape, before: Shape, after: Shape) -> Shape:
+    """Each axis with the zeros before and after it."""
+    return tuple(a + n + b for a, n, b in zip(before, shape, after, strict=True))
 
 
 def _conv(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> Shape:
@@ -74,7 +89,8 @@ def _conv(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> Shape:
         places = ", ".join(("rows", "columns") if axes == 2 else ("places",))
         raise ValueError(f"input is {shape}, allowed ({channels}, {places})")
     strides, dilation = per_axis(node.stride, axes), per_axis(node.dilation, axes)
-    spatial = window_shape(shape[1:], node.weight.shape[2:], strides, conv_padding(node), dilation)
+    padded = padded_shape(shape[1:], *conv_margins(node))
+    spatial = window_shape(padded, node.weight.shape[2:], strides, dilation)
     return (int(node.weight.shape[0]), *spatial)
 
 
@@ -88,7 +104,7 @@ def _pool(node: nir.SumPool2d | nir.AvgPool2d, shape: Shape) -> Shape:
     if len(shape) != 3:
         raise ValueError(f"input is {shape}, allowed (channels, rows, columns)")
     kernel, stride, padding = pair(node.kernel_size), pair(node.stride), pair(node.padding)
-    return (shape[0], *window_shape(shape[1:], kernel, stride, padding, (1, 1)))
+    return (shape[0], *window_shape(padded_shape(shape[1:], padding, padding), kernel, stride, (1, 1)))
 
 
 def flat_axes(node: nir.Flatten, rank: int) -> tuple[int, int]:

@@ -213,7 +213,9 @@ WRITERS: Mapping[str, Writer] = {
     )
 }
 _REFUSED: Mapping[str, str] = {
-    "nengo": "its input gain is 1 - exp(-dt / tau), which no integrator here has",
+    "nengo": "its LIF rests for a refractory time (2 ms by default) that no NIR file holds, and then "
+    "starts within a step. Where that time is zero, sinabs-norm-input has its gain of 1 - exp(-dt / tau): "
+    "add dt=SECONDS, reset=to_value, comparison='>', spikes_per_step=one and clip=0",
     "lava": "Lava does not write NIR; example scripts do, each in its own way",
     "spyx": "it stores its decay in r, and was not compared with a run",
     "hxtorch": "it writes milliseconds and computes on analogue hardware",

@@ -143,16 +143,16 @@ def _hop(graph: SpikingGraph, hop: Hop, matrix: csr_matrix, scale: float, bits: 
 
 
 def _convolution(graph: SpikingGraph, hop: Hop) -> str | None:
-    """The Conv2d that is the whole hop, delays aside, where one kernel serves all its neurons."""
+    """The convolution that is the whole hop, delays aside, where one kernel serves all its neurons."""
     nodes = [n for n in hop.path if not isinstance(graph.nodes[n], nir.Delay)]
-    if len(nodes) != 1 or not isinstance(graph.nodes[nodes[0]], nir.Conv2d):
+    if len(nodes) != 1 or not isinstance(graph.nodes[nodes[0]], nir.Conv1d | nir.Conv2d):
         return None
     rows = row_scale(dynamics(graph, hop.target))
     return nodes[0] if (rows == rows[0]).all() else None
 
 
-def _used_taps(node: nir.Conv2d, shape: Shape) -> NDArray[np.bool_]:
-    """Kernel taps [rows, columns] that meet a pixel; the others are no synapses and take no range."""
+def _used_taps(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> NDArray[np.bool_]:
+    """Kernel taps [*kernel] that meet a pixel; the others are no synapses and take no range."""
     size = node.weight.shape[2:]
     probe = copy.copy(node)
     probe.weight = np.arange(1, np.prod(size) + 1, dtype=np.float64).reshape(1, 1, *size)

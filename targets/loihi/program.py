@@ -31,8 +31,8 @@ class FixedHop:
         delay: delay of the graph in steps; the layer-by-layer view uses s[t - delay].
         axonal_delay: delay beyond the one step that a hop takes, in the aligned view.
         sign: "mixed" | "excitatory" | "inhibitory".
-        convolution: name of the Conv2d node where the hop is that node alone, else None; then
-            `kernel` holds its integer weights [out, in / groups, rows, columns].
+        convolution: name of the convolution where the hop is that node alone, else None; then
+            `kernel` holds its integer weights [out, in / groups, *kernel].
     """
 
     source: str

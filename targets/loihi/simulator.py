@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from targets.graph.shapes import conv_padding, pair
 from targets.loihi import limits
 from targets.loihi.program import FixedHop, FixedPopulation, Program
+from targets.reference.stateless import convolve
 
 _WRAP = 2.0**limits.STATE_BITS
 _HALF = 2.0 ** (limits.STATE_BITS - 1)
@@ -91,17 +91,7 @@ class _Synapse:
     def deliver(self, spikes: Tensor) -> Tensor:
         if self.node is None:
             return functional.linear(spikes, self.weight).to(torch.float64) * self.factor
-        node = self.node
-        image = spikes.reshape(-1, *self.shape)
-        moved = functional.conv2d(
-            image,
-            self.weight,
-            None,
-            pair(node.stride),
-            conv_padding(node),
-            pair(node.dilation),
-            int(node.groups),
-        )
+        moved = convolve(self.node, spikes.reshape(-1, *self.shape), self.weight, None)
         return moved.flatten(1).to(torch.float64) * self.factor
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.graph.graph import SpikingGraph
-from targets.graph.shapes import Shape, conv_padding, pair, per_axis
+from targets.graph.shapes import Shape, conv_margins, pair, per_axis
 from targets.onnx.scan import FLOAT, ScanBuilder
 
 
@@ -22,9 +22,10 @@ def apply(body: ScanBuilder, graph: SpikingGraph, name: str, x: str) -> str:
 def window(node: nir.Conv1d | nir.Conv2d) -> dict[str, Any]:
     """Attributes of `Conv` for a NIR convolution."""
     axes = node.weight.ndim - 2
+    before, after = conv_margins(node)
     return {
         "strides": per_axis(node.stride, axes),
-        "pads": conv_padding(node) * 2,
+        "pads": before + after,
         "dilations": per_axis(node.dilation, axes),
         "group": int(node.groups),
     }

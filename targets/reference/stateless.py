@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from targets.graph.shapes import conv_padding, flat_axes, pair, per_axis
+from targets.graph.shapes import conv_margins, flat_axes, pair, per_axis
 from targets.reference.surrogate import spike
 
 
@@ -28,17 +28,18 @@ def tensor(value: Any, dtype: torch.dtype) -> Tensor:
     return torch.as_tensor(value).to(torch.float32).to(dtype)
 
 
-def _conv2d(node: nir.Conv2d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def convolve(node: nir.Conv1d | nir.Conv2d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """The convolution `node` on `x` [N, *input] with `weight` and `bias`."""
     assert weight is not None
-    return functional.conv2d(
-        x, weight, bias, pair(node.stride), conv_padding(node), pair(node.dilation), int(node.groups)
-    )
-
-
-def _conv1d(node: nir.Conv1d, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    assert weight is not None
-    stride, dilation = per_axis(node.stride, 1), per_axis(node.dilation, 1)
-    return functional.conv1d(x, weight, bias, stride, conv_padding(node), dilation, int(node.groups))
+    axes = weight.dim() - 2
+    stride, dilation = per_axis(node.stride, axes), per_axis(node.dilation, axes)
+    before, after = conv_margins(node)
+    if before != after:
+        # torch pads both sides alike, so the rest of the far side comes first; its last axis leads.
+        more = (b - a for a, b in zip(reversed(before), reversed(after), strict=True))
+        x = functional.pad(x, [size for n in more for size in (0, n)])
+    run = functional.conv1d if axes == 1 else functional.conv2d
+    return run(x, weight, bias, stride, before, dilation, int(node.groups))
 
 
 def _dense(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -75,8 +76,8 @@ def _identity(node: nir.NIRNode, x: Tensor, weight: Tensor | None, bias: Tensor 
 
 _Function = Callable[[Any, Tensor, Tensor | None, Tensor | None], Tensor]
 _APPLY: Mapping[type[nir.NIRNode], _Function] = {
-    nir.Conv1d: _conv1d,
-    nir.Conv2d: _conv2d,
+    nir.Conv1d: convolve,
+    nir.Conv2d: convolve,
     nir.Affine: _dense,
     nir.Linear: _dense,
     nir.Scale: _scale,

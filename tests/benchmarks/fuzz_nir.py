@@ -2,8 +2,10 @@
 
     python tests/benchmarks/fuzz_nir.py --files 100000 --seed 0
 
-Prints JSON: how many files loaded and were refused, the slowest load, the peak memory of the process,
-and every error that is not a GraphError. Exit code 1 if a limit is broken.
+Half of them are damaged in their bytes; in the other half the structure is changed first: objects removed,
+linked elsewhere or renamed, values and kinds exchanged, edges rewired; every third of those in its bytes
+as well. Prints JSON: how many files loaded and were refused, the slowest load, the peak memory of the
+process, and every error that is not a GraphError. Exit code 1 if a limit is broken.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import resource
 import sys
@@ -21,6 +24,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 
@@ -109,6 +113,71 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+KINDS = ("NIRGraph", "Input", "Output", "Conv2d", "Conv1d", "LIF", "Affine", "Flatten", "Delay", "Sigmoid")
+NAMES = ("out", "gone", "sub.in", "a.b", ".", "..", "", "x" * 2000, "\u03c4 \u200b", "lif.lif")
+VALUES: tuple[Any, ...] = (
+    0, -1, math.nan, math.inf, 2**62, 1e308, True, "text", "", ["a", "b"], h5py.Empty("f4"), np.zeros(0),
+    np.zeros((0, 3)), np.ones((2, 3, 4, 5)), np.full(4, 2**40), np.full(3, -7), np.arange(4) * 1e-3,
+    np.ones((4, 4), "f2"), np.zeros(2, [("a", "i4")]), np.arange(3, dtype=">i8"),
+)  # fmt: skip
+
+
+def restructured(data: bytes, rng: np.random.Generator) -> bytes:
+    """`data`, a sound file, with one to six changes of its structure."""
+    with h5py.File.in_memory(file_image=data) as file:
+        for _ in range(int(rng.integers(1, 7))):
+            places: list[str] = []
+            file.visit(places.append)
+            try:
+                _CHANGES[rng.integers(len(_CHANGES))](file, str(rng.choice(places)), rng)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RuntimeError):
+                # The change does not apply to this place, or not any more.
+                continue
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _remove(file: h5py.File, place: str, rng: np.random.Generator) -> None:
+    del file[place]
+
+
+def _exchange(file: h5py.File, place: str, rng: np.random.Generator) -> None:
+    del file[place]
+    file[place] = VALUES[rng.integers(len(VALUES))]
+
+
+def _retype(file: h5py.File, place: str, rng: np.random.Generator) -> None:
+    node = place if isinstance(file[place], h5py.Group) else place.rpartition("/")[0]
+    del file[f"{node}/type"]
+    file[f"{node}/type"] = str(rng.choice(KINDS))
+
+
+def _rename(file: h5py.File, place: str, rng: np.random.Generator) -> None:
+    file.move(place, f"{place.rpartition('/')[0]}/{rng.choice(NAMES)}")
+
+
+def _link(file: h5py.File, place: str, rng: np.random.Generator) -> None:
+    groups = ["node"]
+    file.visititems(lambda name, item: groups.append(name) if isinstance(item, h5py.Group) else None)
+    links = (file[place], h5py.SoftLink(f"/{place}"), h5py.ExternalLink("/etc/hostname", "/node"))
+    file[f"{rng.choice(groups)}/n{rng.integers(100)}"] = links[rng.choice(3, p=(0.8, 0.1, 0.1))]
+
+
+def _rewire(file: h5py.File, place: str, rng: np.random.Generator) -> None:
+    graph = "node/nodes/sub" if "node/nodes/sub" in file and rng.random() < 0.5 else "node"
+    ends = [*file[f"{graph}/nodes"], *(NAMES if rng.random() < 0.2 else ())]
+    edges = file[f"{graph}/edges"].asstr()[()]
+    for i in np.flatnonzero(rng.random(len(edges)) < 0.3):
+        edges[i, rng.integers(2)] = str(rng.choice(ends))
+    more = rng.choice(ends, (int(rng.integers(3)), 2)).astype(object)
+    kept = np.concatenate([edges, more])
+    del file[f"{graph}/edges"]
+    file.create_dataset(f"{graph}/edges", data=kept, dtype=h5py.string_dtype())
+
+
+_CHANGES = (_remove, _exchange, _exchange, _retype, _rename, _link, _rewire, _rewire)
+
+
 def run(files: int, seed: int, folder: Path | None) -> dict[str, Any]:
     """Load `files` damaged files and report."""
     corpus = seeds(folder)
@@ -118,7 +187,12 @@ def run(files: int, seed: int, folder: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "m.nir"
         for i in range(files):
-            data = damaged(corpus[i % len(corpus)], np.random.default_rng([seed, i]))
+            rng = np.random.default_rng([seed, i])
+            data = corpus[i // 2 % len(corpus)]
+            if i % 2:
+                data = restructured(data, rng)
+            if i % 2 == 0 or i % 3 == 0:
+                data = damaged(data, rng)
             path.write_bytes(data)
             seconds, processor, outcome = _timed(path)
             if outcome in ("loaded", "refused"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import targets
 from targets import AssumptionWarning, GraphError, SpikingGraph
 from targets.graph.fields import node_fields
+from targets.graph.shapes import flat_axes
 
 
 def assert_same(a: SpikingGraph, b: SpikingGraph) -> None:
@@ -27,8 +28,11 @@ def assert_same(a: SpikingGraph, b: SpikingGraph) -> None:
     )
     for name, node in a.nodes.items():
         assert type(node) is type(b.nodes[name])
+        if isinstance(node, nir.Flatten):  # axes may be counted from either end
+            rank = len(a.input_shape(name))
+            assert flat_axes(node, rank) == flat_axes(b.nodes[name], rank)
         for field, value in node_fields(node).items():
-            if field not in ("input_shape", "input_type"):
+            if field not in ("input_shape", "input_type", "start_dim", "end_dim"):
                 np.testing.assert_array_equal(value, getattr(b.nodes[name], field), err_msg=f"{name}.{field}")
 
 

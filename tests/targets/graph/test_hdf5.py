@@ -165,12 +165,25 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path = scale_file(tmp_path)
     with h5py.File(path, "r+") as file:
         del file["node/nodes/scale/scale"]
-        # Half a gigabyte of zeros in one chunk that deflates to half a megabyte.
+        # 64 MB in one chunk that deflates to 64 kB.
         bomb = file["node/nodes/scale"].create_dataset(
-            "scale", (2**26,), "f8", chunks=(2**26,), compression="gzip"
+            "scale", (2**23,), "f8", chunks=(2**23,), compression="gzip"
         )
-        bomb.id.write_direct_chunk((0,), b"\x78\x9c" + b"\0" * 2**20)
+        bomb.id.write_direct_chunk((0,), b"\x78\x9c" + b"\0" * 2**17)
     with pytest.raises(GraphError, match="compressed data are damaged"):
+        targets.load(path)
+
+
+def test_packed_data_are_bounded_beyond_what_deflate_gains(tmp_path: Path) -> None:
+    path = scale_file(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/scale/scale"]
+        # A quarter of a gigabyte of zeros in a quarter of a megabyte.
+        file["node/nodes/scale"].create_dataset(
+            "scale", data=np.zeros(2**28, "i1"), chunks=(2**26,), compression="gzip"
+        )
+    assert path.stat().st_size < 2**20
+    with pytest.raises(GraphError, match=r"field 'scale': .* grow beyond all bounds"):
         targets.load(path)
 
 

@@ -148,6 +148,10 @@ def test_few_bytes_never_become_gigabytes(tmp_path: Path) -> None:
     scalar = {"n": {**LIF, "type": "LIF"}}
     with pytest.raises(GraphError, match=r"node 'n': \(30000, 30000\) from one number"):
         read(chain(tmp_path / "a.nir", scalar, (30000, 30000)))
+    # Each is allowed, all together are not.
+    many = {f"n{i}": scalar["n"] for i in range(9)}
+    with pytest.raises(GraphError, match=r"node 'n\d': \(1000, 1000\) from one number, allowed 268435456"):
+        read(chain(tmp_path / "d.nir", many, (1000, 1000)))
     with pytest.raises(GraphError, match=r"node 'in' \(Input\): shape is \(100000, 100000\)"):
         read(
             chain(
