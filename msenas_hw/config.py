@@ -6,9 +6,9 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from msenas_hw.data.config import DataConfig
 from msenas_hw.space import SpaceConfig
@@ -50,7 +50,12 @@ class BudgetConfig(BaseModel):
         return {key: float(value) for key in RESOURCES if (value := getattr(self, key)) is not None}
 
 
-_PATHS = (("data", "name", ".npz"), ("budget", "device", ".toml"), ("budget", "chip", ".toml"))
+_PATHS = (
+    ("data", "name", ".npz"),
+    ("data", "folder", ""),
+    ("budget", "device", ".toml"),
+    ("budget", "chip", ".toml"),
+)
 RESOURCES = ("energy_j", "latency_s", "cores", "parameters", "synops")
 
 
@@ -84,6 +89,31 @@ class SearchConfig(BaseModel):
     workers: int = Field(default=1, ge=1)
 
 
+class SecondStageConfig(BaseModel):
+    """Section `[second_stage]`: successive halving by short training among the front.
+
+    Learning rules (`space.rules`) are chosen here, and so is the network, in place of the fittest.
+
+    Attributes:
+        candidates: networks that begin, the fittest of the front first, then the same with learning rules
+            drawn anew; 0 leaves the stage out.
+        epochs: of each rung, by `[training]` otherwise.
+        keep: share that goes on to the next rung.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    candidates: int = Field(default=0, ge=0)
+    epochs: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(2, 4, 8), min_length=1)
+    keep: float = Field(default=0.5, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _rising(self) -> SecondStageConfig:
+        if list(self.epochs) != sorted(set(self.epochs)):
+            raise ValueError(f"epochs: found {self.epochs}, allowed a rising list such as [2, 4, 8]")
+        return self
+
+
 class Config(BaseModel):
     """A whole experiment. Every section may be left out and has working defaults."""
 
@@ -93,31 +123,41 @@ class Config(BaseModel):
     space: SpaceConfig = Field(default_factory=lambda: SpaceConfig.model_validate({}))
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
+    second_stage: SecondStageConfig = SecondStageConfig()
     training: TrainingConfig = TrainingConfig()
 
     def same_search(self, other: Config) -> bool:
-        """Whether two configurations give the same trials: all but training and worker count."""
+        """Whether two configurations give the same trials: all but the worker count, and training where no
+        second stage needs it."""
         return self._essence() == other._essence()
 
     def _essence(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"training": True, "search": {"workers"}})
+        dumped = self.model_dump(mode="json", exclude={"search": {"workers"}})
+        return dumped if self.second_stage.candidates else {**dumped, "training": None}
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(source: Path | Config | None, overrides: Sequence[str] = ()) -> Config:
     """Read a TOML configuration and apply `section.key=value` overrides.
 
-    A relative path of an NPZ or a device starts at the folder of the file, in an override at the
-    working folder.
+    In place of a file, `source` may be a configuration to change, or None for the defaults. A relative path
+    of an NPZ or a device starts at the folder of the file, in an override at the working folder.
 
     Raises:
         ConfigError: the file is missing or no TOML, a key is unknown, a value is not allowed.
     """
-    table = read_toml(path)
-    _anchor(table, path.parent)
+    table = _table(source)
     for override in overrides:
         _apply(table, override)
     _anchor(table, Path())
-    return parse_config(table, str(path))
+    return parse_config(table, str(source) if isinstance(source, Path) else "--set")
+
+
+def _table(source: Path | Config | None) -> dict[str, Any]:
+    if isinstance(source, Path):
+        table = read_toml(source)
+        _anchor(table, source.parent)
+        return table
+    return {} if source is None else source.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def _anchor(table: dict[str, Any], folder: Path) -> None:

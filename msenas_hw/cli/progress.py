@@ -15,7 +15,7 @@ from msenas_hw.cli.output import say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from msenas_hw.search import Progress, Report
+    from msenas_hw.search import Progress, Report, Short
 
 
 INTERRUPTED = 130
@@ -43,6 +43,14 @@ def _reporter() -> Iterator[Report]:
 
     with Live(console=Console(stderr=True), auto_refresh=False) as live:
         yield lambda progress: live.update(_table(progress), refresh=True)
+
+
+def short(found: Short, total: int) -> None:
+    """Say how a short training of the second stage went."""
+    outcome = found.failure or f"validation {found.accuracy:.4f}"
+    over = "" if found.within_budget or found.failure else ", over budget"
+    trained = f"rung {found.rung + 1}, {found.epochs} epochs, {found.key}"
+    say(f"second stage, {total} trainings: {trained}: {outcome}{over}")
 
 
 def figures(progress: Progress) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msenas_hw.cli.options import Format, Output, Run, Workers
-from msenas_hw.cli.progress import shown
+from msenas_hw.cli.progress import short, shown
 from msenas_hw.cli.search import conclude
 
 
@@ -12,5 +12,5 @@ def resume(run: Run, workers: Workers = None, form: Output = Format.TABLE) -> No
     from msenas_hw.search import resume as proceed
 
     with shown(run) as report:
-        study = proceed(run, workers, report)
+        study = proceed(run, workers, report, short)
     conclude(study, run, form)

@@ -9,7 +9,7 @@ import typer
 
 from msenas_hw.cli.options import Format, Output, Workers
 from msenas_hw.cli.output import emit, say
-from msenas_hw.cli.progress import duration, shown
+from msenas_hw.cli.progress import duration, short, shown
 
 if TYPE_CHECKING:
     from msenas_hw.config import Config
@@ -48,7 +48,7 @@ def search(
     folder = run or Path("runs") / config.stem
     say(f"run folder {folder}")
     with shown(folder) as report:
-        study = begin(experiment, folder, workers, report)
+        study = begin(experiment, folder, workers, report, short)
     conclude(study, folder, form)
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 from msenas_hw.config import Config
+from msenas_hw.data import configured
+from msenas_hw.search import second_stage
 from msenas_hw.search.engine import Engine, Progress, Report, silent
 from msenas_hw.search.evaluation import Measured, Setting, evaluate, setting
 from msenas_hw.search.folder import RunFolder, create, held, open_run, run_of
-from msenas_hw.search.store import Generation, Store, Trial
+from msenas_hw.search.second_stage import Told
+from msenas_hw.search.store import Generation, Short, Store, Trial
 from msenas_hw.search.study import Study
 from targets.errors import BudgetError
 
@@ -22,6 +25,7 @@ __all__ = [
     "Report",
     "RunFolder",
     "Setting",
+    "Short",
     "Store",
     "Study",
     "Trial",
@@ -34,8 +38,16 @@ __all__ = [
 ]
 
 
+def untold(short: Short, total: int) -> None:
+    """Say nothing of a short training."""
+
+
 def search(
-    config: Config, run: Path | None = None, workers: int | None = None, report: Report = silent
+    config: Config,
+    run: Path | None = None,
+    workers: int | None = None,
+    report: Report = silent,
+    told: Told = untold,
 ) -> Study:
     """Search for networks inside the budget.
 
@@ -46,6 +58,7 @@ def search(
             More than one starts processes, so a script must guard its main part with
             `if __name__ == "__main__":`.
         report: called with the state after each evaluation and generation.
+        told: called after each short training of the second stage, with the number of all.
 
     Raises:
         BudgetError: nothing meets the budget; says what binds, found against allowed.
@@ -53,13 +66,13 @@ def search(
     """
     given = setting(config)
     if run is None:
-        store = Store(None)
-        Engine(config, given, store, report).run(workers or config.search.workers)
-        return Study(config, store)
-    return _into(create(run, config), given, workers, report)
+        study = Study(config, Store(None))
+        _fill(study, given, workers, report, told)
+        return study
+    return _into(create(run, config), given, workers, report, told)
 
 
-def resume(run: Path, workers: int | None = None, report: Report = silent) -> Study:
+def resume(run: Path, workers: int | None = None, report: Report = silent, told: Told = untold) -> Study:
     """Continue a search that was interrupted, to the trials that it would have had without.
 
     Raises:
@@ -67,15 +80,23 @@ def resume(run: Path, workers: int | None = None, report: Report = silent) -> St
         BudgetError: as in `search`.
     """
     folder = open_run(run)
-    return _into(folder, setting(folder.config), workers, report)
+    return _into(folder, setting(folder.config), workers, report, told)
 
 
-def _into(folder: RunFolder, given: Setting, workers: int | None, report: Report) -> Study:
+def _fill(study: Study, given: Setting, workers: int | None, report: Report, told: Told) -> None:
+    """Both stages of a search."""
+    config = study.config
+    Engine(config, given, study.store, report).run(workers or config.search.workers)
+    if config.second_stage.candidates:
+        second_stage.run(config, given, configured(config.data), study.front(), study.store, told)
+
+
+def _into(folder: RunFolder, given: Setting, workers: int | None, report: Report, told: Told) -> Study:
     config = folder.config
     with held(folder):
         study = Study(config, Store(folder.study))
         try:
-            Engine(config, given, study.store, report).run(workers or config.search.workers)
+            _fill(study, given, workers, report, told)
         except BudgetError:
             replace(folder, status="infeasible", chosen=None).write()
             raise
@@ -87,9 +108,14 @@ class _Verb(ModuleType):
     """`msenas_hw.search` is both this package and the verb, so the package can be called."""
 
     def __call__(
-        self, config: Config, run: Path | None = None, workers: int | None = None, report: Report = silent
+        self,
+        config: Config,
+        run: Path | None = None,
+        workers: int | None = None,
+        report: Report = silent,
+        told: Told = untold,
     ) -> Study:
-        return search(config, run, workers, report)
+        return search(config, run, workers, report, told)
 
 
 sys.modules[__name__].__class__ = _Verb

@@ -110,7 +110,7 @@ def setting(config: Config) -> Setting:
             budget is unknown, or has no cost model.
     """
     from cost_models import load_device
-    from msenas_hw.data import load
+    from msenas_hw.data import configured
 
     section, budget = config.data, config.budget
     load_device(budget.fits_on)
@@ -119,7 +119,7 @@ def setting(config: Config) -> Setting:
             f"budget.device: {budget.device!r} has limits and no energy model; "
             f"name a cost model (see: msenas devices), and budget.chip = {budget.device!r} for its limits"
         )
-    data = load(section.name, validation=section.validation, recorded=section.encoding == "events")
+    data = configured(section)
     if data.classes > len(data.train_y):
         raise DataError(
             f"data {data.name!r}: found class {data.classes - 1} among {len(data.train_y)} training samples, "

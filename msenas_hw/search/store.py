@@ -21,8 +21,12 @@ CREATE TABLE IF NOT EXISTS trials(
 CREATE TABLE IF NOT EXISTS generations(
     generation INTEGER PRIMARY KEY, trials INTEGER NOT NULL, front INTEGER NOT NULL,
     hypervolume REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS shorts(
+    rung INTEGER NOT NULL, key TEXT NOT NULL, arch TEXT NOT NULL, genome TEXT NOT NULL,
+    epochs INTEGER NOT NULL, accuracy REAL NOT NULL, within_budget INTEGER NOT NULL,
+    failure TEXT NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (rung, key));
 """
-VERSION = 1
+VERSION = 2
 # Errors whose cause lies outside the file.
 _OUTSIDE = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
@@ -48,6 +52,33 @@ class Generation:
     trials: int
     front: int
     hypervolume: float
+
+
+@dataclass(frozen=True)
+class Short:
+    """A short training of the second stage.
+
+    Attributes:
+        rung: 0 is the first and shortest.
+        key: architecture and learning rules.
+        accuracy: on the validation part, a fraction.
+        failure: why it could not be trained, empty where it was.
+    """
+
+    rung: int
+    key: str
+    arch: str
+    genome: str
+    epochs: int
+    accuracy: float
+    within_budget: bool
+    failure: str
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Larger is better."""
+        return self.within_budget, self.accuracy
 
 
 class Store:
@@ -140,3 +171,19 @@ class Store:
         query = "SELECT generation, trials, front, hypervolume FROM generations ORDER BY generation"
         with self._guarded():
             return [Generation(*row) for row in self._database.execute(query)]
+
+    def shorts(self) -> list[Short]:
+        """Short trainings, rung by rung, in the order in which they were done."""
+        query = "SELECT * FROM shorts ORDER BY rung, rowid"
+        with self._guarded():
+            rows = self._database.execute(query).fetchall()
+        return [
+            Short(rung, key, arch, genome, epochs, accuracy, bool(within), failure, seconds)
+            for rung, key, arch, genome, epochs, accuracy, within, failure, seconds in rows
+        ]
+
+    def add_short(self, short: Short) -> None:
+        """Store one short training; it is on disk when this returns."""
+        with self._guarded():
+            row = tuple(vars(short).values())
+            self._database.execute("INSERT OR REPLACE INTO shorts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msenas_hw.config import Config
 from msenas_hw.search import objectives
 from msenas_hw.search.folder import open_run
-from msenas_hw.search.store import Generation, Store, Trial
+from msenas_hw.search.store import Generation, Short, Store, Trial
 from msenas_hw.space import Genome
 from targets.errors import BudgetError, ConfigError
 
@@ -62,7 +63,10 @@ class Study:
 
     @property
     def chosen(self) -> str | None:
-        """Architecture of the highest fitness on the front; None where the front is empty."""
+        """Winner of the second stage, else the fittest of the front; None where that is empty."""
+        shorts = self.shorts()
+        if shorts:
+            return self._winner(shorts).arch
         best = self.front()
         return best[0].key if best else None
 
@@ -84,8 +88,18 @@ class Study:
         return next(iter(found.values()))
 
     def genome(self, arch: str) -> Genome:
-        """The genome of an architecture (`find`)."""
-        return Genome.from_json(self.find(arch).measured.genome)
+        """The genome of an architecture (`find`), with the best learning rules of its second stage."""
+        trial = self.find(arch)
+        shorts = [short for short in self.shorts() if short.arch == trial.key]
+        return Genome.from_json(self._winner(shorts).genome if shorts else trial.measured.genome)
+
+    def shorts(self) -> list[Short]:
+        """Short trainings of the second stage, rung by rung."""
+        return self.store.shorts()
+
+    def _winner(self, shorts: Sequence[Short]) -> Short:
+        last = max(short.rung for short in shorts)
+        return max((short for short in shorts if short.rung == last), key=lambda short: short.rank)
 
     def variance(self) -> VarianceReport:
         """Variance of the fitness between weight draws against that between networks.

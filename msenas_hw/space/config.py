@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from msenas_hw.space.genome import Model
+from msenas_hw.training.rules.assignment import parse
 from targets.errors import ConfigError
 
 MotifName = Literal[
@@ -60,6 +61,8 @@ class SpaceConfig(BaseModel):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: found {values}, allowed each value once")
+        for rule in self.rules:
+            parse("space.rules", rule)
         return self
 
 

@@ -10,14 +10,19 @@ from msenas_hw.space.canonical import canonical
 from msenas_hw.space.config import SpaceConfig, Task
 from msenas_hw.space.connectome import READOUT, connectome
 from msenas_hw.space.genome import CellGene, Genome, NodeGene
+from msenas_hw.training.rules.assignment import LayerRules
 
 
 def rules_of(genome: Genome, task: Task) -> dict[str, str]:
-    """`{population: learning rule}` of the network that `decode` makes of the genome."""
+    """`{population: learning rule}` of the network that `decode` makes of the genome.
+
+    The readout has the error itself, so of its gene only the feedback and the temporal rule act.
+    """
     genome = canonical(genome, task)
     populations = connectome(genome, task).populations
     rules = {name: population.gene.rule for name, population in populations.items()}
-    return {**rules, READOUT: genome.readout_rule}
+    own = LayerRules.model_validate(genome.readout_rule)
+    return {**rules, READOUT: str(LayerRules(feedback=own.feedback, temporal=own.temporal))}
 
 
 def vary_rules(genome: Genome, rng: np.random.Generator, config: SpaceConfig, rate: float = 1.0) -> Genome:

@@ -45,8 +45,10 @@ def test_a_rate_of_zero_varies_nothing_and_one_reaches_every_rule() -> None:
     rng = np.random.default_rng(4)
     genome = sample(rng, CONFIG, TASK)
     assert vary_rules(genome, rng, CONFIG, 0.0) == genome
-    seen = {rules_of(vary_rules(genome, rng, CONFIG), TASK)["readout"] for _ in range(50)}
-    assert seen == set(CONFIG.rules)
+    varied = [vary_rules(genome, rng, CONFIG) for _ in range(50)]
+    assert {genome.readout_rule for genome in varied} == set(CONFIG.rules)
+    assert {genome.cells[0].nodes[0].rule for genome in varied} == set(CONFIG.rules)
+    assert {rules_of(genome, TASK)["readout"] for genome in varied} == {"bp", "usf", "bp+trace"}
 
 
 def test_a_space_of_one_rule_is_the_space_without_rules() -> None:

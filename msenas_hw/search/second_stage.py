@@ -1,0 +1,146 @@
+"""Second stage of a search: successive halving by short training on the validation part.
+
+The training-free fitness cannot see learning rules, so they are chosen here: networks of the front, some
+with their rules drawn anew, train for a few epochs; the better share trains again for longer, and so
+on. The test part is never read. Source: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification
+and Hyperparameter Optimization", AISTATS 2016.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from msenas_hw.config import Config
+from msenas_hw.data import Dataset
+from msenas_hw.search.evaluation import Setting
+from msenas_hw.search.store import Short, Store, Trial
+from msenas_hw.space import Genome, Task, decode, rules_of, vary_rules
+from msenas_hw.training.rules import Rules, canonical
+from targets.errors import ConfigError, MsenasError
+
+Item = TypeVar("Item")
+Told = Callable[[Short, int], None]
+_STREAM = 7
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture with learning rules.
+
+    Attributes:
+        key: equal for assignments that train alike.
+        rules: canonical.
+    """
+
+    key: str
+    arch: str
+    genome: Genome
+    rules: Rules
+
+
+def halve(
+    candidates: Sequence[Item],
+    score: Callable[[Item, int], tuple[bool, float]],
+    epochs: Sequence[int],
+    keep: float,
+) -> list[Item]:
+    """The candidates that are left after the last rung, best first.
+
+    Args:
+        score: rank of a candidate after so many epochs; larger is better, ties keep their order.
+        epochs: of each rung.
+        keep: share of the candidates that goes on to the next rung, rounded up.
+    """
+    left = list(candidates)
+    for rung, passes in enumerate(epochs):
+        scores = [score(candidate, passes) for candidate in left]
+        order = sorted(range(len(left)), key=lambda i: scores[i], reverse=True)
+        count = len(left) if rung == len(epochs) - 1 else math.ceil(keep * len(left))
+        left = [left[i] for i in order[:count]]
+    return left
+
+
+def drawn(front: Sequence[Trial], config: Config, task: Task) -> list[Candidate]:
+    """The candidates: the fittest of the front with the rules of their genes, then with rules drawn anew."""
+    genomes = [Genome.from_json(trial.measured.genome) for trial in front]
+    found: dict[str, Candidate] = {}
+    for index in range(config.second_stage.candidates):
+        genome = genomes[index % len(genomes)]
+        rng = np.random.default_rng([config.search.seed, _STREAM, index])
+        for attempt in range(_ATTEMPTS):
+            given = index < len(genomes) and attempt == 0
+            varied = genome if given else vary_rules(genome, rng, config.space)
+            try:
+                candidate = _candidate(varied, front[index % len(front)].key, task)
+            except ConfigError:  # rules that do not suit this network, so draw others
+                continue
+            if candidate.key not in found:
+                found[candidate.key] = candidate
+                break
+    return list(found.values())
+
+
+def _candidate(genome: Genome, arch: str, task: Task) -> Candidate:
+    rules = canonical(decode(genome, task), Rules.model_validate(rules_of(genome, task)))
+    return Candidate(f"{arch} {rules.model_dump_json()}", arch, genome, rules)
+
+
+def run(
+    config: Config, given: Setting, data: Dataset, front: Sequence[Trial], store: Store, told: Told
+) -> list[Candidate]:
+    """Train and halve until the last rung; rungs that `store` holds are not trained again.
+
+    Args:
+        told: called after each short training, with the number of all that there will be.
+    """
+    stage, known = config.second_stage, {(short.rung, short.key): short for short in store.shorts()}
+    candidates = drawn(front, config, given.task)
+    counts = [math.ceil(len(candidates) * stage.keep**rung) for rung in range(len(stage.epochs))]
+
+    def score(candidate: Candidate, passes: int) -> tuple[bool, float]:
+        rung = stage.epochs.index(passes)
+        short = known.get((rung, candidate.key))
+        if short is None:
+            short = trained(candidate, rung, config, given, data)
+            store.add_short(short)
+        told(short, sum(counts))
+        return short.rank
+
+    return halve(candidates, score, stage.epochs, stage.keep)
+
+
+def trained(candidate: Candidate, rung: int, config: Config, given: Setting, data: Dataset) -> Short:
+    """One short training; what cannot be trained is recorded with its reason and ranks last."""
+    from msenas_hw.search.remeasure import figures
+    from msenas_hw.training import Excess, train
+    from msenas_hw.training.initial import initial
+    from targets.graph.graph import SpikingGraph
+
+    section, budget, passes = config.data, config.budget, config.second_stage.epochs[rung]
+    settings = config.training.model_copy(
+        update={"epochs": passes, "rules": candidate.rules, "patience": None}
+    )
+    sample, _ = data.inputs("validation", section.encoding, section.steps, section.samples)
+
+    def excess(graph: SpikingGraph) -> Excess:
+        return figures(graph, sample, budget).excess(budget)
+
+    begin, failure, accuracy, within = time.perf_counter(), "", 0.0, False
+    seed = settings.seeds[0]
+    try:
+        graph, _ = initial(candidate.genome, given, seed)
+        limits = excess if budget.limits else None
+        found = train(graph, data, section.encoding, section.steps, settings, seed, limits)
+        accuracy, within = found.validation_accuracy, found.within_budget
+    except MsenasError as error:
+        failure = f"{type(error).__name__}: {error}"
+    seconds = time.perf_counter() - begin
+    text = candidate.genome.to_json()
+    return Short(rung, candidate.key, candidate.arch, text, passes, accuracy, within, failure, seconds)
