@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msenas_hw.data.dataset import Dataset
+from msenas_hw.data.dataset import Dataset, train_rows
 
 TRAIN = 1297
 
@@ -22,7 +22,7 @@ def digits(validation: int) -> Dataset:
     pictures, classes = load_digits(return_X_y=True)
     x = np.asarray(pictures, dtype=np.float32).reshape(-1, 1, 8, 8) / np.float32(16)
     y = np.asarray(classes, dtype=np.int64)
-    cut = TRAIN - validation
+    cut = train_rows(TRAIN, validation)
     return Dataset(
         "digits",
         x[:cut],

@@ -50,7 +50,7 @@ def arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             found = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; give a built-in name (digits) or an NPZ file") from None
+        raise DataError(f"{path}: no such file; give a built-in name or an NPZ file") from None
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable NPZ file ({error})") from None
     for key in ("x", "y"):

@@ -1,0 +1,188 @@
+"""Fitness evaluations a second, against the way of the released MSE-NAS, on one thread.
+
+    python tests/benchmarks/bench_fitness.py [--data digits color] [--batch 128] [--steps 10] [--draws 2]
+        [--genomes 3] [--loop-steps 1] [--format json]
+
+Ours is `msenas_hw.fitness.fitness`: decoding, balancing, the run and the RDM of each draw. The others are
+written anew from the description of the released code (Pan et al., arXiv 2304.10749):
+
+    released     all samples go through the network step by step; after each step and population, each sample
+                 in turn is copied B times for its Manhattan distance and its cosine to all others
+    per-sample   the same, with the samples going through the network one by one as well
+
+Both see two batches where ours has two draws. They take minutes a candidate, so `--loop-steps` of the steps
+are run and the time is multiplied; every step does the same. Left out, in their favour: decoding, balancing,
+and two more kernels. Colour pictures are random, 3 x 32 x 32. `differing` counts networks whose RDM
+fitness by the loop is not ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from executor_limits import cpu_s
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+import targets
+from msenas_hw.data import encode, load
+from msenas_hw.fitness import Fitness, fitness, rdm
+from msenas_hw.space import SpaceConfig, Task, sample
+from targets.graph.graph import SpikingGraph
+from targets.reference.values import Carry
+
+Floats = NDArray[np.float32]
+# Batches that the released code averages over.
+BATCHES = 2
+# Relative difference of two sums of the same float64 terms.
+EQUAL = 1e-9
+
+
+def digits(steps: int, batch: int) -> Floats:
+    """Input [T, B, 1, 8, 8]."""
+    return load("digits").batch("rate", steps, batch)
+
+
+def color(steps: int, batch: int) -> Floats:
+    """Input [T, B, 3, 32, 32]."""
+    values = np.random.default_rng(0).random((batch, 3, 32, 32), dtype=np.float32)
+    return encode(values, "rate", steps)
+
+
+DATA: Mapping[str, Callable[[int, int], Floats]] = {"digits": digits, "color": color}
+
+
+class Matrices:
+    """The representational dissimilarity matrices of the released code, sums over hook calls."""
+
+    def __init__(self, samples: int) -> None:
+        self.manhattan, self.cosine, self.pearson = (torch.zeros(samples, samples) for _ in range(3))
+
+    def add(self, spikes: Tensor) -> None:
+        """Spikes [B, ...] of one population at one step."""
+        x = (spikes.flatten(1) > 0).float()
+        for i, row in enumerate(x):
+            copies = row.repeat(len(x), 1)
+            self.manhattan[i] += (x - copies).abs().sum(1)
+            self.cosine[i] += functional.cosine_similarity(x, copies)
+        self.pearson += torch.corrcoef(functional.normalize(x)).nan_to_num()
+
+
+def batched(graph: SpikingGraph, x: Tensor) -> Iterator[Mapping[str, Tensor]]:
+    """Spikes [B, *shape] of each population, step by step."""
+    network = targets.compile(graph, "reference").network  # type: ignore[attr-defined]
+    carry = Carry()
+    for now in x:
+        outputs = network({graph.inputs[0]: now[None]}, carry=carry).outputs
+        yield {name: outputs[name][0] for name in graph.populations}
+
+
+def one_by_one(graph: SpikingGraph, x: Tensor) -> Iterator[Mapping[str, Tensor]]:
+    """The same, one sample after the other."""
+    alone = [list(batched(graph, x[:, i : i + 1])) for i in range(x.shape[1])]
+    for step in zip(*alone, strict=True):
+        yield {name: torch.cat([spikes[name] for spikes in step]) for name in graph.populations}
+
+
+LOOPS: Mapping[str, Callable[[SpikingGraph, Tensor], Iterator[Mapping[str, Tensor]]]] = {
+    "released": batched,
+    "per-sample": one_by_one,
+}
+
+
+@torch.no_grad()
+def loop(name: str, graph: SpikingGraph, x: Tensor) -> float:
+    """RDM fitness of one batch by the loop, normalised as ours is."""
+    terms = []
+    for step in LOOPS[name](graph, x):
+        for spikes in step.values():
+            found = Matrices(x.shape[1])
+            found.add(spikes)
+            terms.append(float(found.manhattan.double().mean()) / spikes[0].numel())
+    return float(np.mean(terms))
+
+
+def alive(task: Task, x: Floats, count: int, draws: int) -> Iterator[tuple[Fitness, float]]:
+    """The first `count` random networks that balancing brings to life, and the seconds that took."""
+    rng, space, found = np.random.default_rng(0), SpaceConfig.model_validate({}), 0
+    while found < count:
+        genome = sample(rng, space, task)
+        started = time.process_time()
+        result = fitness(genome, task, x, draws)
+        if result.alive:
+            found += 1
+            yield result, time.process_time() - started
+
+
+def case(data: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One data set."""
+    x = DATA[data](options.steps, options.batch)
+    channels, rows, columns = x.shape[2:]
+    task = Task((channels, rows, columns), 10, options.steps)
+    part = x[: options.loop_steps]
+    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *LOOPS)}
+    differing = 0
+    for number, (found, took) in enumerate(alive(task, x, options.genomes, options.draws)):
+        print(f"{data}: network {number + 1} of {options.genomes}", file=sys.stderr)
+        seconds["ours"].append(took)
+        graph, run = found.graph, found.runs[0]
+        own = rdm({name: run.spikes[name][: options.loop_steps] for name in graph.populations})
+        for name in LOOPS:
+            scores = []
+            took = cpu_s(lambda n=name, g=graph, s=scores: s.append(loop(n, g, torch.from_numpy(part))))
+            seconds[name].append(took * BATCHES * options.steps / options.loop_steps)
+            differing += abs(scores[0] - own) > EQUAL * own
+    return {
+        "name": f"fitness {data} {'x'.join(map(str, x.shape[2:]))}",
+        "phase": "forward",
+        "batch": options.batch,
+        "steps": options.steps,
+        "differing": differing,
+        "ratios": {
+            name: statistics.median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
+            for name in LOOPS
+        },
+        "limits": {},
+        "candidates_per_s": {name: 1 / statistics.mean(values) for name, values in seconds.items()},
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", nargs="+", choices=[*DATA], default=[*DATA])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--genomes", type=int, default=3)
+    parser.add_argument("--loop-steps", type=int, default=1)
+    parser.add_argument("--format", choices=["table", "json"], default="table")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    cases = [case(data, options) for data in options.data]
+    if options.format == "json":
+        print(json.dumps({"cases": cases}, indent=2))
+        return
+    for found in cases:
+        rates = ", ".join(f"{name} {rate:.3g}" for name, rate in found["candidates_per_s"].items())
+        ratios = ", ".join(f"{name} {ratio:.0f}x" for name, ratio in found["ratios"].items())
+        print(
+            f"{found['name']}: candidates a second: {rates}; ratios: {ratios}; differing {found['differing']}"
+        )
+
+
+if __name__ == "__main__":
+    main()
