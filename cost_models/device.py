@@ -14,7 +14,20 @@ from typing import Any
 from targets.errors import ConfigError
 
 GRADES = ("measured", "simulated", "derived", "vendor")
-MODELS = ("limits", "loihi1_sanafe")
+# "limits" has no costs; the others are the energy models of `cost_models.energy.estimate.MODELS`.
+MODELS = (
+    "limits",
+    "loihi1_davies2018",
+    "loihi1_sanafe",
+    "loihi1_board",
+    "loihi2_empirical",
+    "truenorth",
+    "spinnaker2",
+    "xylo_a2",
+    "cmos45",
+    "lemaire2022",
+    "gpu",
+)
 Table = tuple[tuple[float, ...], ...] | tuple[float, ...]
 
 
@@ -64,6 +77,13 @@ class Device:
             raise ConfigError(f"{self.file}: constants.{key}: found a list, allowed a number")
         return value
 
+    def positive(self, key: str) -> float:
+        """A scalar constant that divides, so it must not be zero."""
+        value = self[key]
+        if value <= 0:
+            raise ConfigError(f"{self.file}: constants.{key}: found {value}, allowed a number > 0")
+        return value
+
     def integer(self, key: str) -> int:
         """A scalar constant that must be whole."""
         value = self[key]
@@ -89,6 +109,21 @@ class Device:
             f"{self.file}: constants.{key}: found {value}, allowed ascending [key, number] rows"
         )
 
+    def band(self, figure: str) -> tuple[float, float] | None:
+        """Factors `(low, high)` on a figure ("energy" | "latency") between which the truth is expected.
+
+        None where the file gives no `band_<figure>`; ConfigError where it is not `low <= 1 <= high`.
+        """
+        key = f"band_{figure}"
+        if key not in self.constants:
+            return None
+        found = self.series(key)
+        if len(found) != 2 or not found[0] <= 1 <= found[1]:
+            raise ConfigError(
+                f"{self.file}: constants.{key}: found {found}, allowed [low, high], low <= 1 <= high"
+            )
+        return found[0], found[1]
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Distinct `source (grade)` of all constants, in file order."""
@@ -113,7 +148,7 @@ def load_device(device: str | Path) -> Device:
     """
     bundled = _bundled()
     if isinstance(device, str) and device in bundled:
-        return _parse(files("cost_models").joinpath(f"devices/{device}.toml").read_text(), f"{device}.toml")
+        return _load_bundled(device)
     path = Path(device)
     if path.suffix != ".toml":
         near = difflib.get_close_matches(str(device), bundled, 1)
@@ -129,6 +164,12 @@ def load_device(device: str | Path) -> Device:
     return _parse(text, str(path))
 
 
+@lru_cache(maxsize=64)
+def _load_bundled(name: str) -> Device:
+    return _parse(files("cost_models").joinpath(f"devices/{name}.toml").read_text(), f"{name}.toml")
+
+
+@lru_cache(maxsize=1)
 def _bundled() -> tuple[str, ...]:
     folder = files("cost_models").joinpath("devices")
     return tuple(sorted(f.name[: -len(".toml")] for f in folder.iterdir() if f.name.endswith(".toml")))

@@ -99,6 +99,8 @@ class SecondStageConfig(BaseModel):
             drawn anew; 0 leaves the stage out.
         epochs: of each rung, by `[training]` otherwise.
         keep: share that goes on to the next rung.
+        learns_on: chip that must be able to run every layer's rule itself (`cost_models.learning`); without
+            it, networks may learn elsewhere.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,6 +108,7 @@ class SecondStageConfig(BaseModel):
     candidates: int = Field(default=0, ge=0)
     epochs: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(2, 4, 8), min_length=1)
     keep: float = Field(default=0.5, gt=0, lt=1)
+    learns_on: str | None = None
 
     @model_validator(mode="after")
     def _rising(self) -> SecondStageConfig:

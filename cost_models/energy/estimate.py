@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cost_models.activity import activity, spike_counts
-from cost_models.device import Device, load_device
-from cost_models.energy import loihi1_sanafe
-from cost_models.energy.events import Events, Wiring, wire
+from cost_models.activity import Activity, activity_of, events
+from cost_models.device import Device, devices, load_device
+from cost_models.energy import (
+    cmos45,
+    gpu,
+    lemaire2022,
+    loihi1_board,
+    loihi1_davies2018,
+    loihi1_sanafe,
+    loihi2_empirical,
+    spinnaker2,
+    truenorth,
+    xylo_a2,
+)
+from cost_models.energy.plan import Model, Options, Plan, Price, Usage
 from cost_models.energy.report import Estimate
-from cost_models.fit.check import check_on, chip_of
-from cost_models.fit.chips import Chip
-from cost_models.fit.network import ChipNetwork, Group, chip_network
-from cost_models.fit.place import slices_on
-from cost_models.fit.report import FitReport, Slice
-from cost_models.fit.split import flat
-from targets.errors import ConfigError, DoesNotFitError
+from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
 from targets.run import Run
 
-
-@dataclass(frozen=True)
-class Model:
-    """An event-based energy model: joules of each term, and seconds for a number of steps."""
-
-    terms: Callable[[Events, Device], dict[str, float]]
-    latency_s: Callable[[Events, int, Device], float]
-
-
-MODELS: Mapping[str, Model] = {"loihi1_sanafe": Model(loihi1_sanafe.terms, loihi1_sanafe.latency_s)}
-INPUTS: Mapping[str, str] = {
-    "mapped": "",
-    "injected": "soma energy and time of Input neurons, taken as injected by spike generators",
+MODELS: Mapping[str, Model] = {
+    "loihi1_davies2018": loihi1_davies2018.MODEL,
+    "loihi1_sanafe": loihi1_sanafe.MODEL,
+    "loihi1_board": loihi1_board.MODEL,
+    "loihi2_empirical": loihi2_empirical.MODEL,
+    "truenorth": truenorth.MODEL,
+    "spinnaker2": spinnaker2.MODEL,
+    "xylo_a2": xylo_a2.MODEL,
+    "cmos45": cmos45.MODEL,
+    "lemaire2022": lemaire2022.MODEL,
+    "gpu": gpu.MODEL,
 }
+INPUTS = ("mapped", "injected")
 
 
 def estimate(
@@ -49,8 +50,11 @@ def estimate(
     weight_bits: int = 8,
     inputs: str = "mapped",
     cores: Mapping[str, Sequence[int]] | None = None,
+    batch: int = 1,
 ) -> Estimate:
     """Energy and latency of `run` on `device`, per sample.
+
+    What depends on graph, device and options only is kept, so further runs of a graph cost little.
 
     Args:
         graph: the network that ran.
@@ -58,102 +62,79 @@ def estimate(
         device: an energy device by name, or a TOML path.
         weight_bits: stored width of weights, which decides the split over cores.
         inputs: "mapped" charges Input neurons as neurons that fire, as SANA-FE does; "injected"
-            charges their packets and synapses only.
+            charges their packets and synapses only. Models without a placement charge no Input neurons.
         cores: `{node: core numbers}` for every Input and population, a placement by hand in equal
             slices. By default populations lie on the cores of `check`, Inputs on the cores after.
+        batch: samples that a GPU runs at once; chips take one at a time.
 
     Raises:
         ConfigError: unknown device, a device without an energy model, or a wrong option.
-        DataError: the run does not belong to the graph.
+        DataError: the run does not belong to the graph, or a cost is too large for a number.
         DoesNotFitError: no placement exists on however many cores. A network that needs more cores
             than the chip has is still costed.
     """
     source = load_device(device)
     if source.model not in MODELS:
         raise ConfigError(
-            f"device {source.name!r} has limits and no energy model, allowed {_energy_devices()}"
+            f"device {source.name!r} has limits and no energy model, allowed {', '.join(energy_devices())}"
         )
     if inputs not in INPUTS:
         raise ConfigError(f"inputs: found {inputs!r}, allowed {', '.join(INPUTS)}")
+    if batch < 1 or batch != int(batch):
+        raise ConfigError(f"batch: found {batch}, allowed a whole number >= 1")
     by_hand = None if cores is None else tuple((name, tuple(where)) for name, where in cores.items())
-    placed = _place(graph, source, weight_bits, by_hand)
-    steps = run.steps + placed.network.latency
-    counts = _group_counts(placed.network, spike_counts(graph, run), run)
-    idle = frozenset(graph.inputs) if inputs == "injected" else frozenset()
-    events = placed.wiring.events(counts, steps * run.samples, idle)
-    model, did = MODELS[source.model], activity(graph, run)
-    terms = {name: joules / run.samples for name, joules in model.terms(events, source).items()}
+    plan = _plan(graph, source, Options(weight_bits, inputs, by_hand, int(batch)))
+    found = events(graph, run)
+    price = plan.price(Usage(found, run.steps, run.samples))
+    return _estimate(source, plan, price, activity_of(graph, run, found))
+
+
+def energy_devices() -> tuple[str, ...]:
+    """Names of the devices of the package that have an energy model."""
+    return tuple(name for name, device in devices().items() if device.model in MODELS)
+
+
+@lru_cache(maxsize=16)
+def _plan(graph: SpikingGraph, device: Device, options: Options) -> Plan:
+    return MODELS[device.model].plan(graph, device, options)
+
+
+def _estimate(device: Device, plan: Plan, price: Price, did: Activity) -> Estimate:
+    terms = {name: joules / did.samples for name, joules in price.terms.items()}
+    energy_j = sum(terms.values())
+    seconds = None if price.latency_s is None else price.latency_s / did.samples
+    for what, value in (("energy", energy_j), ("latency", seconds or 0.0)):
+        if not math.isfinite(value) or value < 0:
+            raise DataError(
+                f"{device.name}: {what} came out as {value}; the counts or constants are too large"
+            )
+    kinds = MODELS[device.model].kinds
     return Estimate(
-        device=source.name,
-        energy_j=sum(terms.values()),
-        latency_s=model.latency_s(events, steps * run.samples, source) / run.samples,
+        device=device.name,
+        energy_j=energy_j,
+        latency_s=seconds,
         spikes=did.total_spikes,
         synops=did.total_synops,
         terms=terms,
-        sources=source.sources,
-        omitted=tuple(text for text in (*source.omitted, INPUTS[inputs]) if text),
-        cores=len({s.core for s in placed.slices if s.population not in graph.inputs}),
-        input_cores=len({s.core for s in placed.slices if s.population in graph.inputs}),
-        steps=steps,
-        placement=placed.slices,
+        kinds={name: kinds[name] for name in terms},
+        energy_band_j=_band(device, "energy", energy_j),
+        latency_band_s=None if seconds is None else _band(device, "latency", seconds),
+        constants=dict(device.constants),
+        sources=device.sources,
+        omitted=(*device.omitted, *price.omitted, *did.assumed),
+        figures=dict(price.figures),
+        cores=plan.cores,
+        input_cores=plan.input_cores,
+        steps=price.steps,
+        placement=plan.placement,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Placed:
-    network: ChipNetwork
-    slices: tuple[Slice, ...]
-    wiring: Wiring
-
-
-@lru_cache(maxsize=8)
-def _place(
-    graph: SpikingGraph,
-    device: Device,
-    weight_bits: int,
-    by_hand: tuple[tuple[str, tuple[int, ...]], ...] | None,
-) -> _Placed:
-    chip = chip_of(device, weight_bits)
-    network = chip_network(graph, chip.max_delay())
-    if by_hand is not None:
-        slices = slices_on(network, chip, dict(by_hand))
-    else:
-        report = check_on(graph, device, weight_bits)
-        slices = (*_existing(report), *_input_slices(network, chip, report.cores))
-    return _Placed(network, slices, wire(network, slices))
-
-
-def _existing(report: FitReport) -> tuple[Slice, ...]:
-    if not report.placement:
-        listed = "\n".join(f"  {broken}" for broken in report.broken)
-        raise DoesNotFitError(f"no placement on {report.device} exists, on however many cores:\n{listed}")
-    return report.placement
-
-
-def _input_slices(network: ChipNetwork, chip: Chip, first: int) -> list[Slice]:
-    """Inputs on cores of their own, from core `first` on, in equal slices."""
-    slices: list[Slice] = []
-    for group in network.placed("input"):
-        parts = -(-group.size // chip.device.integer("compartments"))
-        for region in flat(group.size, parts):
-            core = first + len(slices)
-            slices.append(Slice(group.name, region, core, chip.tile_of(core)))
-    return slices
-
-
-def _group_counts(
-    network: ChipNetwork, counts: Mapping[str, NDArray[np.int64]], run: Run
-) -> dict[str, NDArray[np.int64]]:
-    """Spikes of every group: relays repeat their source, constants fire in each step from their onset on."""
-    return {
-        group.name: _constant_spikes(group, run) if group.role == "constant" else counts[group.follows]
-        for group in network.groups.values()
-    }
-
-
-def _constant_spikes(group: Group, run: Run) -> NDArray[np.int64]:
-    return np.array([max(run.steps - group.onset, 0) * run.samples], dtype=np.int64)
-
-
-def _energy_devices() -> str:
-    return ", ".join(sorted(name.replace("_", "-") for name in MODELS))
+def _band(device: Device, figure: str, value: float) -> tuple[float, float]:
+    band = device.band(figure)
+    if band is None:
+        raise ConfigError(
+            f"{device.file}: constants.band_{figure} is missing; give the factors [low, high] between which "
+            "the truth is expected"
+        )
+    return band[0] * value, band[1] * value

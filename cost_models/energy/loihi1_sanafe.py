@@ -20,20 +20,21 @@ import numpy as np
 
 from cost_models.device import Device
 from cost_models.energy.events import FORMATS, Events
+from cost_models.energy.placed import placed_model
 
 
-def terms(events: Events, device: Device) -> dict[str, float]:
-    """Joules of each term, summed over all samples."""
-    columns, rows = (abs(events.tiles[:, None, axis] - events.tiles[None, :, axis]) for axis in (0, 1))
-    soma_steps = int(events.soma_steps.sum())
+def terms(events: Events, steps: int, seconds: float, device: Device) -> dict[str, float]:
+    """Joules of each term, summed over all samples; no term depends on time."""
+    columns, rows = events.hops()
+    soma_steps = float(events.soma_steps.sum())
     return {
         "synapse": sum(float(events.synapse[f].sum()) * device[f"energy_synapse_{f}"] for f in FORMATS),
         "soma_access": soma_steps * device["energy_soma_access"],
         "soma_update": soma_steps * device["energy_soma_update"],
-        "soma_spike": int(events.fired.sum()) * device["energy_soma_spike"],
-        "axon_out": int(events.packets.sum()) * device["energy_axon_out"],
-        "hop_ew": int((events.packets * columns).sum()) * device["energy_hop_ew"],
-        "hop_ns": int((events.packets * rows).sum()) * device["energy_hop_ns"],
+        "soma_spike": float(events.fired.sum()) * device["energy_soma_spike"],
+        "axon_out": float(events.packets.sum()) * device["energy_axon_out"],
+        "hop_ew": columns * device["energy_hop_ew"],
+        "hop_ns": rows * device["energy_hop_ns"],
     }
 
 
@@ -52,5 +53,9 @@ def latency_s(events: Events, steps: int, device: Device) -> float:
 
 def sync_s(events: Events, device: Device) -> float:
     """Barrier of one step for the number of tiles in use: the row with the largest count reached."""
-    tiles = len({tuple(tile) for tile in events.tiles.tolist()})
+    tiles = events.tiles_in_use()
     return max((row for row in device.rows("latency_sync") if row[0] <= tiles), default=(0.0, 0.0))[1]
+
+
+EVENT_TERMS = ("synapse", "soma_access", "soma_update", "soma_spike", "axon_out", "hop_ew", "hop_ns")
+MODEL = placed_model(terms, latency_s, dict.fromkeys(EVENT_TERMS, "event"))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cost_models.fit.chips import Chip
-from cost_models.fit.network import ChipNetwork, Group
+from cost_models.fit.network import ChipNetwork, Connection, Group
 from cost_models.fit.report import Region, Slice
-from cost_models.fit.split import flat, members
-from targets.errors import ConfigError
+from cost_models.fit.split import flat, part_of
+from targets.errors import ConfigError, GraphError
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,18 @@ class Layout:
     Attributes:
         regions: `{group: regions}`, populations and relays in execution order.
         alone_too_big: `{group: resources that a single neuron exceeds}`.
-        limits: `{group: {resource: allowed}}` that the split kept.
+        out_axons: `{group: destination cores of each of its neurons}`.
     """
 
     regions: dict[str, tuple[Region, ...]]
     alone_too_big: dict[str, dict[str, int]]
-    limits: dict[str, dict[str, int]]
+    out_axons: dict[str, NDArray[np.int64]]
 
 
 def lay_out(network: ChipNetwork, chip: Chip) -> Layout:
     """Split every population and relay so that each slice keeps the limits of a core.
 
-    Out-axons depend on how the targets are split, so splitting repeats until nothing changes.
+    Out-axons depend on how the targets are split, so splitting repeats until no slice has too many.
     """
     groups = [*network.placed("population"), *network.placed("relay")]
     limits = {group.name: _limits(network, chip, group) for group in groups}
@@ -42,7 +41,8 @@ def lay_out(network: ChipNetwork, chip: Chip) -> Layout:
     for name, broken in too_big.items():
         for resource in broken:
             del limits[name][resource]
-    regions = {g.name: chip.split(network, g, limits[g.name], 1) for g in groups}
+    none = {group.name: np.zeros(group.size, dtype=np.int64) for group in groups}
+    regions = {g.name: chip.split(network, g, limits[g.name], none[g.name], 1) for g in groups}
     allowed = chip.device.integer("out_axons")
     while True:
         out = out_axons(network, chip, regions)
@@ -50,12 +50,12 @@ def lay_out(network: ChipNetwork, chip: Chip) -> Layout:
         if not grow:
             break
         for group in grow:
-            least = max(len(regions[group.name]) + 1, -(-int(out[group.name].sum()) // allowed))
-            regions[group.name] = chip.split(network, group, limits[group.name], least)
+            least, kept = len(regions[group.name]) + 1, {**limits[group.name], "out_axons": allowed}
+            regions[group.name] = chip.split(network, group, kept, out[group.name], least)
     for group in groups:
         if out[group.name].max(initial=0) > allowed:
             too_big[group.name]["out_axons"] = int(out[group.name].max())
-    return Layout(regions, {n: b for n, b in too_big.items() if b}, limits)
+    return Layout(regions, {n: b for n, b in too_big.items() if b}, out)
 
 
 def out_axons(
@@ -67,8 +67,8 @@ def out_axons(
         if not chip.counts_axons(network, network.groups[target]):
             continue
         for region in parts:
-            for source, mask in network.reached(target, region).items():
-                out[source] += mask
+            for source, indices in network.sources(target, region).items():
+                out[source][indices] += 1
     return out
 
 
@@ -87,7 +87,12 @@ def slices_on(network: ChipNetwork, chip: Chip, cores: Mapping[str, Sequence[int
 
     Raises:
         ConfigError: a group is unknown, missing or has no core, or a core is negative.
+        GraphError: the network cannot be aligned, or holds what no synapse can.
     """
+    problems = [f"cycle {' -> '.join(short.nodes)} holds too few delays" for short in network.short]
+    problems += [f"node {name!r} is not linear" for name in network.nonlinear]
+    if problems:
+        raise GraphError(f"no placement exists: {'; '.join(problems)}")
     roles = ("input", "population", "relay")
     known = [group.name for role in roles for group in network.placed(role)]
     for name in cores:
@@ -124,27 +129,35 @@ def _limits(network: ChipNetwork, chip: Chip, group: Group) -> dict[str, int]:
 def _alone(network: ChipNetwork, chip: Chip, group: Group, limits: Mapping[str, int]) -> dict[str, int]:
     """Resources that a neuron exceeds on a core of its own: the one with the most synapses, or the one
     with the most sources."""
-    synapses, sources = np.zeros(group.size, int), np.zeros(group.size, int)
-    by_source: dict[str, Any] = {}
-    for connection in network.into(group.name):
-        synapses += np.diff(connection.matrix.indptr)
-        reached = abs(connection.matrix)
-        known = by_source.get(connection.source)
-        by_source[connection.source] = reached if known is None else known + reached
-    for reached in by_source.values():
-        sources += np.diff(reached.indptr)
     exceeded: dict[str, int] = {}
-    for worst in {int(np.argmax(synapses)), int(np.argmax(sources))}:
-        use = chip.use(network, group, ((worst, worst + 1),))
-        for name, most in use.items():
+    for region in _fullest(network, chip, group):
+        for name, most in chip.use(network, group, region).items():
             if most > max(limits[name], exceeded.get(name, 0)):
                 exceeded[name] = most
     return exceeded
 
 
+def _fullest(network: ChipNetwork, chip: Chip, group: Group) -> set[Region]:
+    """Neurons that decide whether one fits alone; the first where no connection tells neurons apart."""
+    into = network.into(group.name)
+    if not chip.counts_axons(network, group):
+        return {((0, 1),) * len(group.shape)}
+    if all(connection.full for connection in into):
+        return {((0, 1),)}
+    synapses, sources = np.zeros(group.size, int), np.zeros(group.size, int)
+    by_source: dict[str, list[Connection]] = {}
+    for connection in into:
+        synapses += np.diff(connection.matrix.indptr)
+        by_source.setdefault(connection.source, []).append(connection)
+    for parallel in by_source.values():
+        pattern = parallel[0].matrix if len(parallel) == 1 else sum(abs(c.matrix) for c in parallel)
+        sources += np.diff(pattern.indptr)
+    return {((int(worst), int(worst) + 1),) for worst in (np.argmax(synapses), np.argmax(sources))}
+
+
 def _over(group: Group, regions: tuple[Region, ...], out: NDArray[np.int64], allowed: int) -> bool:
     """A slice has too many out-axons and can still be cut."""
-    return any(
-        np.size(part) > 1 and int(out[part].sum()) > allowed
-        for part in (members(group.shape, region) for region in regions)
-    )
+    if out.sum() <= allowed:
+        return False
+    slices = (part_of(out, group.shape, region) for region in regions)
+    return any(part.size > 1 and int(part.sum()) > allowed for part in slices)

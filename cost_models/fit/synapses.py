@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,36 +13,179 @@ from cost_models.device import Device
 from targets.errors import ConfigError
 
 Integers = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
 
 
-def loihi1_bits(rows: csr_matrix, shared: bool, weight_bits: int, device: Device) -> int:
-    """Synapse bits of `rows` [neurons of the slice, sources] on a Loihi 1 core.
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The synapse lists that a core holds for a slice of a population, one a source neuron.
 
-    One synapse list an axon, cut into blocks of at most 64 weights, each with a header and rounded
-    up to a whole word. Dense lists run from the first to the last target, sparse ones carry an
-    index with each weight; the cheaper format is taken for the whole slice. Shared connections
-    store equal lists once. Source: nengo-loihi's synapse format.
+    Attributes:
+        rows: neurons of the slice.
+        counts: synapses of each list; lists without one are left out.
+        spans: neurons from the first to the last target of each list.
+        axons: source neurons with a synapse onto the slice.
+        times: how many source neurons have each list.
     """
-    columns = _Columns(rows)
-    keep = columns.distinct() if shared else slice(None)
-    counts, spans = columns.counts[keep], columns.spans[keep]
-    weight = _at_least(device, "weight_bits", weight_bits)
-    index = _at_least(device, "index_bits", int(np.ceil(np.log2(max(rows.shape[0], 2)))))
-    return min(_blocks(spans, weight, device), _blocks(counts, weight + index, device))
+
+    rows: int
+    counts: Integers
+    spans: Integers
+    axons: int
+    times: int = 1
+
+    @classmethod
+    def full(cls, rows: int, sources: int) -> Lists:
+        """Every one of `sources` neurons reaches every one of `rows`."""
+        one = np.array([rows], dtype=np.int64)
+        return cls(rows, one, one, sources, sources)
 
 
-def loihi2_sparse_words(rows: csr_matrix, shared: bool, weight_bits: int, device: Device) -> int:
-    """Synapse words of `rows` on a Loihi 2 core as sparse rows, one an in-axon.
+class Synapses:
+    """A matrix [neurons, sources] of synapses, asked for the lists of many slices of its neurons.
 
-    words = ceil((synapses x (weight + index bits) + header) / word). Source: Intel compiler
-    printouts (dense layers). Shared connections store equal rows once.
+    `shared` lists that differ only by an offset of their targets are stored once.
     """
-    columns = _Columns(rows)
-    keep = columns.distinct() if shared else slice(None)
-    bits = columns.counts[keep] * (weight_bits + device.integer("index_bits")) + device.integer(
-        "row_header_bits"
+
+    def __init__(self, matrix: csr_matrix, shared: bool) -> None:
+        self._matrix, self._shared = matrix, shared
+
+    def lists(self, start: int, stop: int) -> Lists:
+        """Lists of the neurons from `start` to `stop`."""
+        rows, sources = self._matrix.shape
+        first, last = self._matrix.indptr[start], self._matrix.indptr[stop]
+        # A bisection of every list costs about as much as sorting this many synapses.
+        if last - first < 8 * sources and stop - start < rows:
+            return self._sorted(start, stop)
+        begins, ends = self._by_source.place(start), self._by_source.place(stop)
+        used = ends > begins
+        begins, ends = begins[used], ends[used]
+        targets = self._by_source.targets
+        hashes = self._by_source.hashes(begins, ends) if self._shared else None
+        return _lists(stop - start, ends - begins, targets[begins], targets[ends - 1], hashes)
+
+    @cached_property
+    def _by_source(self) -> _BySource:
+        return _BySource(self._matrix, self._shared)
+
+    def _sorted(self, start: int, stop: int) -> Lists:
+        """The lists of a slice with few synapses, from these alone."""
+        pointers = self._matrix.indptr[start : stop + 1]
+        entries = slice(pointers[0], pointers[-1])
+        sources = self._matrix.indices[entries]
+        small = self._matrix.shape[1] < 2**16
+        order = np.argsort(sources.astype(np.uint16) if small else sources, kind="stable")
+        targets = np.repeat(np.arange(stop - start), np.diff(pointers))[order]
+        sources = sources[order]
+        begins = np.flatnonzero(np.diff(sources, prepend=-1))
+        counts = np.diff(begins, append=sources.size)
+        first = targets[begins]
+        hashes = None
+        if self._shared and sources.size:
+            terms = _mix(self._matrix.data[entries][order]) * _powers(_BASE, stop - start)[targets]
+            hashes = np.add.reduceat(terms, begins) * _powers(_INVERSE, stop - start)[first]
+        return _lists(stop - start, counts, first, targets[begins + counts - 1], hashes)
+
+
+class _BySource:
+    """Synapses in order of their sources, with what makes a part of a list known in one step.
+
+    A list is hashed as a polynomial in the places of its targets, modulo 2^64 (Karp and Rabin, IBM J.
+    Res. Dev. 31, 1987): a part of it is a difference of running sums, and an offset of all targets a factor.
+    """
+
+    def __init__(self, matrix: csr_matrix, shared: bool) -> None:
+        by_source = matrix.tocsc()
+        self._neurons, self._sources = matrix.shape
+        self._pointers: Integers = by_source.indptr
+        self.targets: Integers = by_source.indices
+        self._places: dict[int, Integers] = {}
+        if shared:
+            terms = _mix(by_source.data) * _powers(_BASE, self._neurons)[by_source.indices]
+            self._sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms)])
+
+    @cached_property
+    def _keys(self) -> Integers:
+        """Source and target of each synapse as one ascending number."""
+        sources = np.arange(self._sources, dtype=np.int64) * self._neurons
+        return self.targets + np.repeat(sources, np.diff(self._pointers))
+
+    def place(self, neuron: int) -> Integers:
+        """Where in each list the targets from `neuron` on begin; the last few answers are kept."""
+        if neuron in (0, self._neurons):
+            return self._pointers[1:] if neuron else self._pointers[:-1]
+        if neuron not in self._places:
+            if len(self._places) == 8:
+                self._places.pop(next(iter(self._places)))
+            keys = np.arange(self._sources, dtype=np.int64) * self._neurons + neuron
+            self._places[neuron] = np.searchsorted(self._keys, keys)
+        return self._places[neuron]
+
+    def hashes(self, begins: Integers, ends: Integers) -> Hashes:
+        """Of parts of lists, alike for lists that differ by an offset."""
+        whole = self._sums[ends] - self._sums[begins]
+        return whole * _powers(_INVERSE, self._neurons)[self.targets[begins]]
+
+
+def _lists(rows: int, counts: Integers, first: Integers, last: Integers, hashes: Hashes | None) -> Lists:
+    spans, axons = last.astype(np.int64) - first + 1, counts.size
+    if hashes is not None:
+        once = np.unique(hashes + counts.astype(np.uint64), return_index=True)[1]
+        counts, spans = counts[once], spans[once]
+    return Lists(rows, counts, spans, axons)
+
+
+_BASE = 0x9E3779B97F4A7C15  # any odd number
+_INVERSE = pow(_BASE, -1, 2**64)
+
+
+@lru_cache(maxsize=64)
+def _powers(base: int, count: int) -> Hashes:
+    """base^0, base^1, ... modulo 2^64."""
+    powers = np.full(count, base, dtype=np.uint64)
+    powers[:1] = 1
+    return np.cumprod(powers, dtype=np.uint64)
+
+
+def _mix(weights: NDArray[np.float64]) -> Hashes:
+    """Whole numbers of weights that use all their bits."""
+    bits = weights.astype(np.float64, copy=False).view(np.uint64)
+    mixed: Hashes = (bits ^ (bits >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
+    return mixed
+
+
+def loihi1_formats(lists: Lists, weight_bits: int, device: Device, delay: int = 0) -> dict[str, int]:
+    """Synapse bits on a Loihi 1 core as `dense` and as `sparse` lists.
+
+    A list is cut into blocks of at most 64 weights, each with a header and rounded up to a whole word.
+    Dense lists run from the first to the last target, sparse ones carry an index with each weight. A
+    weight on a path with axonal delay carries that too. Source: nengo-loihi's synapse format.
+    """
+    weight = _at_least(device, "weight_bits", weight_bits) + _at_least(
+        device, "delay_bits", delay.bit_length()
     )
-    return int((-(-bits // device.integer("word_bits"))).sum())
+    index = _at_least(device, "index_bits", max(lists.rows - 1, 1).bit_length())
+    return {
+        "dense": lists.times * _blocks(lists.spans, weight, device),
+        "sparse": lists.times * _blocks(lists.counts, weight + index, device),
+    }
+
+
+def loihi2_dense_words(lists: Lists, weight_bits: int, device: Device) -> int:
+    """Synapse words on a Loihi 2 core as dense rows, one an in-axon.
+
+    ceil((span x weight bits + header) / word). No printout of the compiler shows a fully connected
+    layer stored so; sparse rows are what it takes.
+    """
+    return lists.times * _row_words(lists.spans * weight_bits, device)
+
+
+def loihi2_sparse_words(lists: Lists, weight_bits: int, device: Device) -> int:
+    """Synapse words on a Loihi 2 core as sparse rows, one an in-axon.
+
+    ceil((synapses x (weight + index bits) + header) / word). Source: Intel compiler printouts (dense layers).
+    """
+    return lists.times * _row_words(lists.counts * (weight_bits + device.integer("index_bits")), device)
 
 
 def loihi2_convolution_words(positions: int, channels: int, weight_bits: int, device: Device) -> int:
@@ -49,12 +193,18 @@ def loihi2_convolution_words(positions: int, channels: int, weight_bits: int, de
 
     For each of `positions` = input channels x kernel rows x kernel columns:
     ceil(channels x weight bits / word), and one more above 64 channels. Source: Intel compiler
-    printouts (all ten YOLO-KP layers).
+    printouts (all ten YOLO-KP layers, the five convolutions of PilotNet).
     """
     words = -(-channels * weight_bits // device.integer("word_bits"))
     return positions * (words + int(channels > device.integer("shared_free_channels")))
 
 
+def _row_words(bits: Integers, device: Device) -> int:
+    bits = bits + device.integer("row_header_bits")
+    return int((-(-bits // device.integer("word_bits"))).sum())
+
+
+@lru_cache(maxsize=256)
 def _at_least(device: Device, key: str, needed: int) -> int:
     widths = [int(width) for width in device.series(key) if width >= needed]
     if not widths:
@@ -62,44 +212,16 @@ def _at_least(device: Device, key: str, needed: int) -> int:
     return min(widths)
 
 
+@lru_cache(maxsize=256)
+def _block_bits(device: Device, bits: int) -> Integers:
+    """Bits of a block of 0, 1, ... weights."""
+    weights, word = np.arange(device.integer("block_weights") + 1), device.integer("word_bits")
+    size = -(-(weights * bits + device.integer("block_header_bits")) // word) * word
+    return np.where(weights > 0, size, 0)
+
+
 def _blocks(weights: Integers, bits: int, device: Device) -> int:
     """Bits of lists with so many weights each."""
-    block, header = device.integer("block_weights"), device.integer("block_header_bits")
-    word = device.integer("word_bits")
-
-    def rounded(size: Any) -> Any:
-        return -(-(size * bits + header) // word) * word
-
-    full, rest = weights // block, weights % block
-    return int((full * rounded(block) + np.where(rest > 0, rounded(rest), 0)).sum())
-
-
-class _Columns:
-    """The columns of a slice that hold a synapse: counts, spans, and which repeat another."""
-
-    def __init__(self, rows: csr_matrix) -> None:
-        columns = rows.tocsc()
-        self._data, self._indices = columns.data, columns.indices.astype(np.int64)
-        counts = np.diff(columns.indptr)
-        self._starts = columns.indptr[:-1][counts > 0]
-        self.counts: Integers = counts[counts > 0].astype(np.int64)
-        last = self._indices[self._starts + self.counts - 1] if self.counts.size else self._starts
-        self._first = self._indices[self._starts] if self.counts.size else self._starts
-        self.spans: Integers = np.asarray(last - self._first + (self.counts > 0), dtype=np.int64)
-
-    def distinct(self) -> Integers:
-        """One column of each set that differs only by an offset of its targets (64-bit hash)."""
-        if not self.counts.size:
-            return np.zeros(0, dtype=np.int64)
-        offset = (self._indices - np.repeat(self._first, self.counts)).astype(np.uint64)
-        mixed = _mix(self._data.astype(np.float64).view(np.uint64) ^ _mix(offset))
-        total = np.add.reduceat(mixed, self._starts) + self.counts.astype(np.uint64)
-        return np.unique(total, return_index=True)[1]
-
-
-def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64 (Steele, Lea and Flood, OOPSLA 2014), wrapping at 64 bits."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    size = _block_bits(device, bits)
+    full, rest = np.divmod(weights, size.size - 1)
+    return int(full.sum() * size[-1] + size[rest].sum())

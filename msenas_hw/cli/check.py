@@ -2,28 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from msenas_hw.cli.options import Format, Model, Output, Profile, read_model
 from msenas_hw.cli.output import emit, say
 
+if TYPE_CHECKING:
+    from cost_models import FitReport
+
 DOES_NOT_FIT = 3
 
 
 def check(
     model: Model,
-    device: Annotated[str, typer.Option("--device", help="Chip, see msenas devices.", show_default=False)],
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device", metavar="NAME|FILE.toml", help="Chip, see msenas devices.", show_default=False
+        ),
+    ],
+    weight_bits: Annotated[
+        int, typer.Option("--weight-bits", min=1, max=8, help="Width that weights are stored with.")
+    ] = 8,
+    graded: Annotated[
+        bool, typer.Option("--graded", help="The Inputs carry values rather than spikes.")
+    ] = False,
     profile: Profile = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Check a network against the limits of a chip; exit code 3 where it does not fit."""
     import cost_models
 
-    report = cost_models.check(read_model(model, profile), device).as_json()
-    head = [{key: report[key] for key in ("device", "fits", "cores", "binding")}]
-    emit(form, report, head, report["broken"])
-    if not report["fits"]:
-        say(f"error: {len(report['broken'])} rules of {device} are broken")
+    report = cost_models.check(read_model(model, profile), device, weight_bits, graded)
+    emit(form, report.as_json(), *_tables(report))
+    if not report.fits:
+        count = len(report.broken)
+        say(f"error: does not fit {report.device}: {count} {'finding' if count == 1 else 'findings'}")
         raise typer.Exit(DOES_NOT_FIT)
+
+
+def _tables(report: FitReport) -> list[list[dict[str, Any]]]:
+    head = {
+        "device": report.device,
+        "fits": report.fits,
+        "cores": report.cores,
+        "binding": report.binding,
+        "at": report.binding_node or None,
+    }
+    broken = [found.as_json() for found in report.broken]
+    demands = [{"rule": rule, "demands": text} for rule, text in report.demands.items()]
+    chip = [
+        {"of the chip": key, "used": use.most, "allowed": use.allowed, "share": _percent(use.share)}
+        for key, use in report.chip_use.items()
+    ]
+    figures = [{"figure": key, "value": value} for key, value in report.figures.items()]
+    unchecked = [{"not checked": text} for text in report.unchecked]
+    return [[head], broken, demands, _populations(report), chip, figures, unchecked]
+
+
+def _populations(report: FitReport) -> list[dict[str, Any]]:
+    """A row a population: its cores, and how full the fullest of them is."""
+    on: dict[str, list[int]] = {}
+    for part in report.placement:
+        on.setdefault(part.population, []).append(part.core)
+    resources = list(dict.fromkeys(key for use in report.use.values() for key in use))
+    return [
+        {
+            "population": name,
+            "cores": cores,
+            "on": _range(on.get(name, [])),
+            **{key: _fill(report, name, key) for key in resources},
+        }
+        for name, cores in report.population_cores.items()
+    ]
+
+
+def _fill(report: FitReport, name: str, resource: str) -> str | None:
+    use = report.use[name].get(resource)
+    return None if use is None else f"{use.most}/{use.allowed} {_percent(use.share)}"
+
+
+def _range(cores: list[int]) -> str | None:
+    if not cores:
+        return None
+    return str(cores[0]) if len(cores) == 1 else f"{min(cores)}-{max(cores)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

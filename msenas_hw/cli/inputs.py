@@ -47,9 +47,9 @@ def read_inputs(
     section = run.config.data if run else DataConfig(name=data or "")
     shape = _input_shape(graph)
     if run is None or (data is not None and data != section.name):
-        recorded_steps = _recorded_steps(data or section.name, shape)
-        encoding = encoding or ("events" if recorded_steps else "rate")
-        steps = steps or recorded_steps
+        recorded = recorded_steps(data or section.name, shape)
+        encoding = encoding or ("events" if recorded else "rate")
+        steps = steps or recorded
     if steps is None and run is None:
         raise ConfigError("--data outside a run folder needs --steps, the time steps of a sample")
     encoding = encoding or section.encoding
@@ -64,7 +64,7 @@ def _input_shape(graph: SpikingGraph) -> tuple[int, ...]:
     return tuple(graph.shapes[graph.inputs[0]])
 
 
-def _recorded_steps(data: str, shape: tuple[int, ...]) -> int | None:
+def recorded_steps(data: str, shape: tuple[int, ...]) -> int | None:
     """Steps of an NPZ whose samples are recordings of the network's input, [N, T, *shape]; else None."""
     path = Path(data)
     if path.suffix != ".npz" or not path.is_file():

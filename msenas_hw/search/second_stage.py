@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from cost_models.learning import check_learning
 from msenas_hw.config import Config
 from msenas_hw.data import Dataset
 from msenas_hw.search.evaluation import Setting
@@ -68,9 +69,14 @@ def halve(
 
 
 def drawn(front: Sequence[Trial], config: Config, task: Task) -> list[Candidate]:
-    """The candidates: the fittest of the front with the rules of their genes, then with rules drawn anew."""
+    """The candidates: the fittest of the front with the rules of their genes, then with rules drawn anew.
+
+    Raises:
+        ConfigError: no rules of `space.rules` suit any network of the front, with one reason.
+    """
     genomes = [Genome.from_json(trial.measured.genome) for trial in front]
     found: dict[str, Candidate] = {}
+    reason = ""
     for index in range(config.second_stage.candidates):
         genome = genomes[index % len(genomes)]
         rng = np.random.default_rng([config.search.seed, _STREAM, index])
@@ -78,17 +84,26 @@ def drawn(front: Sequence[Trial], config: Config, task: Task) -> list[Candidate]
             given = index < len(genomes) and attempt == 0
             varied = genome if given else vary_rules(genome, rng, config.space)
             try:
-                candidate = _candidate(varied, front[index % len(front)].key, task)
-            except ConfigError:  # rules that do not suit this network, so draw others
+                candidate = _candidate(varied, front[index % len(front)].key, config, task)
+            except ConfigError as error:  # rules that do not suit this network, so draw others
+                reason = str(error)
                 continue
             if candidate.key not in found:
                 found[candidate.key] = candidate
                 break
+    if config.second_stage.candidates and not found:
+        raise ConfigError(f"second_stage: no rules of space.rules suit a network of the front; {reason}")
     return list(found.values())
 
 
-def _candidate(genome: Genome, arch: str, task: Task) -> Candidate:
-    rules = canonical(decode(genome, task), Rules.model_validate(rules_of(genome, task)))
+def _candidate(genome: Genome, arch: str, config: Config, task: Task) -> Candidate:
+    graph = decode(genome, task)
+    rules = canonical(graph, Rules.model_validate(rules_of(genome, task)))
+    if config.second_stage.learns_on is not None:
+        texts = {name: str(rule) for name, rule in rules.named.items()}
+        for row in check_learning(graph, texts, config.second_stage.learns_on):
+            if not row.fits:
+                raise ConfigError(f"layer {row.layer!r}: {row.rule} does not run on the chip: {row.why}")
     return Candidate(f"{arch} {rules.model_dump_json()}", arch, genome, rules)
 
 

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-import nir
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-import targets
 from msenas_hw.data import Dataset
-from msenas_hw.training.augment import shifted
+from msenas_hw.training.checkpoint import Checkpoint
 from msenas_hw.training.config import TrainingConfig
-from msenas_hw.training.constraints import project
 from msenas_hw.training.folding import fold
-from msenas_hw.training.normaliser import CurrentNormaliser
+from msenas_hw.training.quantise import ChipGrid
+from msenas_hw.training.samples import Samples, evaluate
+from msenas_hw.training.state import Best, Epoch, TrainingState
+from msenas_hw.training.step import gradient, move
+from targets.errors import ConfigError, DataError, GraphError
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import SPIKING, SYNAPSE
-from targets.reference.network import ReferenceNetwork
+from targets.graph.kinds import SYNAPSE
 
-Floats = NDArray[np.float32]
+__all__ = ["Epoch", "Excess", "Observer", "Trained", "train"]
+
 # Share of its budget that a network is held to while it trains, so that test samples fit too.
 _BUDGET_AIM = 0.9
-# A tensor of zeros still learns.
-_LEAST_SIZE = 1e-3
+# Samples on which folding is checked.
+_CHECKED = 8
 
 
 class Excess(NamedTuple):
@@ -39,21 +40,11 @@ class Excess(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """Figures of one pass: mean loss, validation accuracy, spikes a sample."""
-
-    number: int
-    loss: float
-    validation_accuracy: float
-    spikes: float
-
-
-@dataclass(frozen=True)
 class Trained:
     """A trained network, folded.
 
     Attributes:
-        graph: the network with its normalisers folded in.
+        graph: the network with its normalisers folded in, on the chip's grid where that was asked for.
         validation_accuracy: fraction, of the epoch kept, which is the best on validation.
         within_budget: whether every resource was within its budget in the epoch kept.
         history: every epoch.
@@ -66,6 +57,21 @@ class Trained:
     history: tuple[Epoch, ...]
 
 
+@dataclass(frozen=True)
+class Observer:
+    """Who is told how far a training is.
+
+    Attributes:
+        batch: called after every batch with the batches done and those of a whole training.
+        epoch: called after every pass.
+        resumed: called first of all with the epochs that a checkpoint brought back.
+    """
+
+    batch: Callable[[int, int], None] = field(default=lambda done, total: None)
+    epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
+    resumed: Callable[[Sequence[Epoch]], None] = field(default=lambda epochs: None)
+
+
 def train(
     graph: SpikingGraph,
     data: Dataset,
@@ -74,7 +80,8 @@ def train(
     config: TrainingConfig,
     seed: int,
     excess: Callable[[SpikingGraph], Excess] | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    observer: Observer | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train `graph` on the training part; the epoch with the best validation accuracy is kept.
 
@@ -82,117 +89,139 @@ def train(
         graph: initial weights; one Input, spike counts of its Output are the class scores.
         excess: measured cost of a graph over its budget. While what spikes decide exceeds 0.9 of it,
             the spike penalty grows; an epoch within budget is preferred to one that is not.
-        on_epoch: told after every pass.
+        checkpoint: where the state is kept after every epoch, and taken from where there is one. The
+            result is that of a training never interrupted, to the last bit.
 
     The test part is never read.
+
+    Raises:
+        DataError: the data do not suit the network.
+        GraphError: the network has several Inputs or Outputs, or nothing to train.
+        UnsupportedNodeError: `config.weight_bits` is set and a Loihi core cannot hold the network.
+        ConfigError: rules that do not suit the network; a checkpoint of other settings.
+        MsenasError: a damaged checkpoint.
     """
-    torch.manual_seed(seed)
-    rng = np.random.default_rng([seed, 1])
-    network, optimiser = _prepare(graph, config)
-    train_x, train_y = data.inputs("train", encoding, steps)
-    batches = -(-len(train_y) // config.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        [group["lr"] for group in optimiser.param_groups],
-        total_steps=config.epochs * batches,
-        pct_start=0.1,
+    _check(graph, data)
+    if config.step_wise and excess is not None:
+        raise ConfigError("training.step_wise: has no spike penalty to hold a budget; leave one of them out")
+    shape = graph.shapes[graph.inputs[0]]
+    parts = {part: Samples.of(data, part, encoding, steps, shape) for part in ("train", "validation")}
+    if checkpoint is not None:
+        checkpoint = checkpoint.with_settings(
+            training=config.model_dump(mode="json", exclude={"seeds"}),
+            data={"steps": steps, "encoding": encoding, **{p: s.digest() for p, s in parts.items()}},
+            seed=seed,
+            network=_network_digest(graph),
+        )
+    batches = -(-len(parts["train"]) // config.batch)
+    session = _Session(
+        state=TrainingState.begin(graph, config, seed, batches, data.classes),
+        grid=None if config.weight_bits is None else ChipGrid(graph, config.weight_bits),
+        config=config,
+        batches=batches,
+        learned=parts["train"],
+        checked=parts["validation"],
+        excess=excess,
+        observer=observer or Observer(),
     )
-    check_x, check_y = data.inputs("validation", encoding, steps)
-    penalty, history = config.spike_penalty, []
-    best: tuple[tuple[bool, float], SpikingGraph] | None = None
-    for number in range(config.epochs):
-        network.train()
+    best = session.run(checkpoint)
+    history = tuple(session.state.history)
+    return Trained(best.graph, seed, best.validation_accuracy, best.within_budget, history)
+
+
+@dataclass(eq=False)
+class _Session:
+    """One call of `train`; `batches` is the number of them in an epoch."""
+
+    state: TrainingState
+    grid: ChipGrid | None
+    config: TrainingConfig
+    batches: int
+    learned: Samples
+    checked: Samples
+    excess: Callable[[SpikingGraph], Excess] | None
+    observer: Observer
+
+    def run(self, checkpoint: Checkpoint | None) -> Best:
+        saved = checkpoint.read() if checkpoint is not None else None
+        if saved is not None:
+            self.state.load(saved)
+            self.observer.resumed(self.state.history)
+        while not self._finished():
+            self._epoch()
+            if checkpoint is not None:
+                checkpoint.write(self.state.save())
+            self.observer.epoch(self.state.history[-1])
+        assert self.state.best is not None
+        return self.state.best
+
+    def _finished(self) -> bool:
+        done, best, patience = len(self.state.history), self.state.best, self.config.patience
+        waited = 0 if best is None else done - 1 - best.since
+        return done >= self.config.epochs or (patience is not None and waited >= patience)
+
+    def _epoch(self) -> None:
+        started, state, number = time.perf_counter(), self.state, len(self.state.history)
+        state.network.train()
         losses = []
-        for x, y in _batches(train_x, train_y, config, rng):
-            losses.append(_step(network, optimiser, x, y, config, penalty))
-            schedule.step()
-        folded = fold(network, check_x[:, :8])
-        run = targets.compile(folded, "reference").run(check_x)
-        accuracy = float((run.classes() == check_y).mean())
-        found = Excess() if excess is None else excess(folded)
-        penalty = _adapted(penalty, found.by_spikes, config)
-        spikes = sum(int(count.sum()) for count in run.spike_counts.values()) / run.samples
-        history.append(Epoch(number, float(np.mean(losses)), accuracy, spikes))
-        if on_epoch is not None:
-            on_epoch(history[-1])
-        rank = (found.share <= 1.0, accuracy)
-        if best is None or rank >= best[0]:
-            best = (rank, folded)
-    assert best is not None
-    return Trained(best[1], seed, best[0][1], best[0][0], tuple(history))
+        for x, y in self.learned.batches(self.config, state.rng):
+            losses.append(self._batch(x, y))
+            self.observer.batch(number * self.batches + len(losses), self.config.epochs * self.batches)
+        folded = fold(state.network, self.checked.first(_CHECKED))
+        if self.grid is not None:
+            folded = self.grid.rounded(folded)
+        found = evaluate(folded, self.checked)
+        over = Excess() if self.excess is None else self.excess(folded)
+        best = Best(over.share <= 1.0, found.accuracy, number, folded)
+        if state.best is None or best.rank > state.best.rank:
+            state.best = best
+        elif best.rank == state.best.rank:
+            state.best = replace(best, since=state.best.since)
+        share, penalty = None if self.excess is None else over.by_spikes, state.penalty
+        state.penalty = _adapted(penalty, over.by_spikes, self.config)
+        seconds = time.perf_counter() - started
+        mean = float(np.mean(losses))
+        state.history.append(Epoch(number, mean, found.accuracy, found.spikes, share, penalty, seconds))
+
+    def _held(self) -> AbstractContextManager[None]:
+        """Weights on the grid, once the epochs in floating point are over."""
+        first = self.config.float_share * self.config.epochs
+        if self.grid is None or len(self.state.history) < first:
+            return nullcontext()
+        return self.grid.held(self.state.network)
+
+    def _batch(self, x: Tensor, y: Tensor) -> float:
+        state = self.state
+        state.optimiser.zero_grad(set_to_none=True)
+        with self._held():
+            loss = gradient(state.network, x, y, self.config, state.penalty)
+        move(state.network, state.optimiser, self.config)
+        state.schedule.step()
+        return loss
 
 
-def _prepare(graph: SpikingGraph, config: TrainingConfig) -> tuple[ReferenceNetwork, torch.optim.Optimizer]:
-    normalisers = {
-        name: CurrentNormaliser(graph.shapes[name])
-        for name in graph.populations
-        if all(isinstance(graph.nodes[n], SYNAPSE) for n in _sources(graph, name))
-    }
-    network = ReferenceNetwork(graph, transforms=normalisers)
-    network.add_module("normalisers", nn.ModuleList(normalisers.values()))
-    optimiser = torch.optim.AdamW(_groups(network, config), weight_decay=config.weight_decay)
-    return network, optimiser
+def _check(graph: SpikingGraph, data: Dataset) -> None:
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        found = f"{len(graph.inputs)} Inputs and {len(graph.outputs)} Outputs"
+        raise GraphError(f"train: the network has {found}, allowed one of each")
+    if not any(isinstance(node, SYNAPSE) for node in graph.nodes.values()):
+        raise GraphError("train: the network has no node with weights, so nothing to train")
+    width = int(np.prod(graph.shapes[graph.outputs[0]]))
+    if width < data.classes:
+        raise DataError(
+            f"node {graph.outputs[0]!r} (Output): has {width} values, data {data.name!r} have {data.classes} "
+            "classes; give a network with one output a class"
+        )
 
 
-def _sources(graph: SpikingGraph, population: str) -> list[str]:
-    """The nodes directly before `population`, looking through Delay nodes."""
-    found: list[str] = []
-    for name in graph.predecessors[population]:
-        through = isinstance(graph.nodes[name], nir.Delay)
-        found.extend(graph.predecessors[name] if through else [name])
-    return found
-
-
-def _groups(network: ReferenceNetwork, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Adam moves every weight by the same step, so each tensor's step is taken relative to its size."""
-    weights = list(network.weights.values())
-    sizes = [float(weight.detach().square().mean().sqrt()) for weight in weights]
-    groups = [
-        {"params": [weight], "lr": config.learning_rate * max(size, _LEAST_SIZE)}
-        for weight, size in zip(weights, sizes, strict=True)
-    ]
-    own = {id(weight) for weight in weights}
-    rest = [p for p in network.parameters() if id(p) not in own]
-    return [*groups, {"params": rest, "lr": config.learning_rate}]
-
-
-def _batches(
-    x: Floats, y: NDArray[np.int64], config: TrainingConfig, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    order = rng.permutation(len(y))
-    for at in range(0, len(y), config.batch):
-        chosen = order[at : at + config.batch]
-        moved = shifted(x[:, chosen], config.shift, rng)
-        yield torch.from_numpy(np.ascontiguousarray(moved)), torch.from_numpy(y[chosen])
-
-
-def _step(
-    network: ReferenceNetwork,
-    optimiser: torch.optim.Optimizer,
-    x: Tensor,
-    y: Tensor,
-    config: TrainingConfig,
-    penalty: float,
-) -> float:
-    graph = network.graph
-    values = network({graph.inputs[0]: x}).outputs
-    scores = values[graph.outputs[0]].mean(0).flatten(1)
-    loss = functional.cross_entropy(config.score_scale * scores, y, label_smoothing=config.label_smoothing)
-    if penalty > 0:
-        loss = loss + penalty * _mean_rate(graph, values)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
-    optimiser.step()
-    project(network)
-    return float(loss.detach())
-
-
-def _mean_rate(graph: SpikingGraph, values: Mapping[str, Tensor]) -> Tensor:
-    """Spikes a neuron and step over all spiking populations."""
-    spikes = [values[n] for n in graph.populations if isinstance(graph.nodes[n], SPIKING)]
-    total = torch.stack([s.sum() for s in spikes]).sum()
-    return total / sum(s.numel() for s in spikes)
+def _network_digest(graph: SpikingGraph) -> str:
+    """Hash of edges, profile and every parameter of the nodes."""
+    digest = hashlib.sha256(repr((graph.edges, graph.profile)).encode())
+    for name, node in graph.nodes.items():
+        for key, value in sorted(vars(node).items()):
+            exact = value.tobytes() if isinstance(value, np.ndarray) else b""
+            digest.update(f"{name} {key} {value!r}".encode() + exact)
+    return digest.hexdigest()[:16]
 
 
 def _adapted(penalty: float, excess: float, config: TrainingConfig) -> float:

@@ -96,7 +96,7 @@ def _lower_population(
 ) -> _Lowered:
     into = [i for i, hop in enumerate(folding.hops) if hop.target == name]
     units = normalise(graph, name, folding)
-    scale = choose_scale(units, [sign_mode(matrix.data) for matrix in units.hops])
+    scale = choose_scale(units, [sign_mode(matrix.data) for matrix in units.hops], weight_bits)
     hops = {
         i: _hop(graph, folding.hops[i], matrix, scale, weight_bits, alignment.axonal_delays[i])
         for i, matrix in zip(into, units.hops, strict=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import ConfigError
 from targets.loihi import limits
-from targets.loihi.scale import exponent_for, weight_limit
+from targets.loihi.scale import exponent_for, weight_limit, weight_step
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -26,17 +25,12 @@ def sign_mode(values: Floats) -> str:
 def round_weights(values: Floats, sign: str, bits: int) -> tuple[Integers, int]:
     """Stored weights and exponent e with `values` ~ stored << e.
 
-    The core keeps the upper `bits` of 8 (one less where one carries the sign), so the step is
-    2^(8 - bits), doubled for mixed-sign weights.
-
     Raises:
         ConfigError: one bit for weights of both signs.
     """
-    if sign == "mixed" and bits < 2:
-        raise ConfigError(f"weight_bits: found {bits}, allowed 2 to 8 where weights have both signs")
-    step = 2 ** (8 - bits) * (2 if sign == "mixed" else 1)
-    limit = weight_limit(sign) // step * step
-    exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limit)
+    step, limit = weight_step(sign, bits), weight_limit(sign, bits)
+    # Half a step above the limit still rounds to it.
+    exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limit + step / 2)
     stored = np.rint(values / (step * 2**exponent)).astype(np.int64) * step
     return np.clip(stored, -limit, limit), exponent
 

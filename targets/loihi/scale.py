@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from targets.errors import ConfigError
 from targets.loihi import limits
 
 # A threshold of 2^12 units leaves the membrane a range of 32 thresholds to both sides.
@@ -44,15 +45,27 @@ def largest(matrix: csr_matrix) -> float:
     return float(abs(matrix.data).max()) if matrix.nnz else 0.0
 
 
-def weight_limit(sign: str) -> int:
-    """Largest stored weight; mixed-sign weights lose their lowest bit to the sign."""
-    return 254 if sign == "mixed" else 255
+def weight_step(sign: str, bits: int) -> int:
+    """Distance of stored weights: the core keeps the upper `bits` of 8, one less where one is the sign.
+
+    Raises:
+        ConfigError: one bit for weights of both signs.
+    """
+    if sign == "mixed" and bits < 2:
+        raise ConfigError(f"weight_bits: found {bits}, allowed 2 to 8 where weights have both signs")
+    return int(2 ** (8 - bits)) * (2 if sign == "mixed" else 1)
 
 
-def choose_scale(population: Normalised, signs: Sequence[str]) -> float:
+def weight_limit(sign: str, bits: int) -> int:
+    """Largest stored weight."""
+    step = weight_step(sign, bits)
+    return 255 // step * step
+
+
+def choose_scale(population: Normalised, signs: Sequence[str], bits: int) -> float:
     """Chip units of one threshold: the finest that keeps the contract; below 1 none does."""
     finest = [
-        weight_limit(sign) / largest(matrix)
+        weight_limit(sign, bits) / largest(matrix)
         for matrix, sign in zip(population.hops, signs, strict=True)
         if matrix.nnz
     ]

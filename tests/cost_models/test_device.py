@@ -29,7 +29,7 @@ def graph_and_run():
 
 def test_bundled_devices_give_source_grade_scope_and_point():
     found = cost_models.devices()
-    assert set(found) == {"loihi1", "loihi1-sanafe", "loihi2"}
+    assert {"loihi1", "loihi1-sanafe", "loihi2", "gpu-h100", "cmos45-fp32"} <= set(found)
     for name, device in found.items():
         assert device.name == name
         assert device.omitted
@@ -38,6 +38,15 @@ def test_bundled_devices_give_source_grade_scope_and_point():
             assert constant.scope
             assert constant.operating_point
             assert constant.grade in ("measured", "simulated", "derived", "vendor")
+
+
+@pytest.mark.parametrize("band", ["[1.1, 2.0]", "[0.5, 0.9]", "[1.0]", "2.0"])
+def test_a_band_holds_the_estimate(tmp_path, band):
+    graph, run = graph_and_run()
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace("value = [0.88, 1.12]", f"value = {band}"))
+    with pytest.raises(ConfigError, match=r"constants\.band_energy: found"):
+        cost_models.estimate(graph, run, path)
 
 
 def test_own_file_changes_the_price(tmp_path):

@@ -120,3 +120,16 @@ def test_two_stages_of_a_real_search_train_and_choose(tmp_path: Path) -> None:
     assert [short.rung for short in shorts] == [0, 0, 0, 1, 1]
     assert all(0 < short.accuracy < 1 and not short.failure for short in shorts)
     assert study.chosen in {short.arch for short in shorts if short.rung == 1}
+
+
+def test_only_rules_that_the_chip_can_run_are_candidates(
+    quick: None, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(monkeypatch)
+    frozen = {"rules": ["frozen", "bp"]}
+    study = search(config(second_stage={**STAGE, "candidates": 1}, space=frozen))
+    assert study.shorts()
+    with pytest.raises(
+        ConfigError, match=r"no rules of space.rules suit .* does not run on the chip"
+    ):
+        search(config(second_stage={**STAGE, "learns_on": "loihi2"}, space=SPACE))
