@@ -40,6 +40,7 @@ def bench(
     form: Output = Format.TABLE,
 ) -> None:
     """Measure spikes and synaptic operations of each population, and the throughput of each target."""
+    import cost_models
     import targets
     from msenas_hw.cli.inputs import read_inputs
 
@@ -50,7 +51,7 @@ def bench(
     for name in target or _available():
         executable = targets.compile(graph, name)
         executable.run(given.x)  # the first run pays for start-up and caches
-        run = executable.run(given.x)
+        run = executable.run(given.x, record=cost_models.records(graph))
         speeds.append({"target": name, "ran_on": run.ran_on, "samples_per_s": run.samples / run.seconds})
         layers[name] = _layers(graph, run)
     report = {

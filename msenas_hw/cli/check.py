@@ -38,8 +38,7 @@ def check(
     report = cost_models.check(read_model(model, profile), device, weight_bits, graded)
     emit(form, report.as_json(), *_tables(report))
     if not report.fits:
-        count = len(report.broken)
-        say(f"error: does not fit {report.device}: {count} {'finding' if count == 1 else 'findings'}")
+        say(f"error: {len(report.demands)} rules of {report.device} are broken")
         raise typer.Exit(DOES_NOT_FIT)
 
 

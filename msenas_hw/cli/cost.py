@@ -49,6 +49,7 @@ def cost(
     """
     import cost_models
     from msenas_hw.cli.inputs import read_inputs
+    from msenas_hw.search.remeasure import chip_run, target_of
 
     found: Found = {}
     for path in models:
@@ -58,9 +59,10 @@ def cost(
             continue
         graph = read_model(path, profile)
         given = read_inputs(path, graph, data, encoding, steps, split, samples)
-        runs = {target: _run(graph, given.x, target) for target in map(_target, device)}
+        one_each = {target_of(name): name for name in device}
+        runs = {target: chip_run(graph, given.x, name) for target, name in one_each.items()}
         found[str(path)] = [
-            cost_models.estimate(graph, runs[_target(name)], name, batch=batch) for name in device
+            cost_models.estimate(graph, runs[target_of(name)], name, batch=batch) for name in device
         ]
     _show(form, found, _agreement(found, device))
 
@@ -82,20 +84,6 @@ def _front(run: Path) -> Iterator[tuple[str, SpikingGraph, Run]]:
         genome = Genome.from_json(trial.measured.genome)
         measured = fitness(genome, given.task, given.x, draws=given.draws)
         yield trial.key, measured.graph, measured.runs[0]
-
-
-def _target(device: str) -> str:
-    """The target in whose arithmetic a device computes: fixed point on a Loihi."""
-    import cost_models
-
-    return "loihi" if cost_models.load_device(device).chip.startswith("loihi") else "reference"
-
-
-def _run(graph: SpikingGraph, x: Any, target: str) -> Run:
-    import cost_models
-    from targets.target import compile as compile_graph
-
-    return compile_graph(graph, target).run(x, record=cost_models.records(graph))
 
 
 def _agreement(found: Found, device: Sequence[str]) -> dict[tuple[str, str], float | None]:

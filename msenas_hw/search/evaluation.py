@@ -119,6 +119,11 @@ def setting(config: Config) -> Setting:
             f"budget.device: {budget.device!r} has limits and no energy model; "
             f"name a cost model (see: msenas devices), and budget.chip = {budget.device!r} for its limits"
         )
+    if load_device(budget.device).band("latency") is None:
+        raise ConfigError(
+            f"budget.device: {budget.device!r} has no model of time, which is an objective; "
+            "name another cost model (see: msenas devices)"
+        )
     data = configured(section)
     if data.classes > len(data.train_y):
         raise DataError(

@@ -42,12 +42,18 @@ class Figures:
         return self.excess(budget).share <= 1.0
 
 
+def target_of(device: str) -> str:
+    """The target in whose arithmetic a device computes: fixed point on a Loihi."""
+    import cost_models
+
+    return "loihi" if cost_models.load_device(device).chip.startswith("loihi") else "reference"
+
+
 def chip_run(graph: SpikingGraph, x: NDArray[np.generic], device: str) -> Run:
     """Run `x` [T, B, *input] in the arithmetic of the chip of `device`: fixed point on a Loihi."""
     import cost_models
 
-    target = "loihi" if cost_models.load_device(device).chip.startswith("loihi") else "reference"
-    return compile_graph(graph, target).run(x)
+    return compile_graph(graph, target_of(device)).run(x, record=cost_models.records(graph))
 
 
 def cost(graph: SpikingGraph, x: NDArray[np.generic], device: str) -> dict[str, Any]:
