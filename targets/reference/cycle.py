@@ -12,7 +12,7 @@ from torch import Tensor
 from targets.errors import GraphError
 from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
-from targets.reference.scan import State, step
+from targets.reference.scan import State, scan
 from targets.reference.values import Carry, Values, summed
 
 if TYPE_CHECKING:
@@ -20,17 +20,33 @@ if TYPE_CHECKING:
 
 
 def run_cycle(
-    network: ReferenceNetwork, members: list[str], values: Values, states: Collection[str], carry: Carry
+    network: ReferenceNetwork,
+    members: list[str],
+    values: Values,
+    states: Collection[str],
+    carry: Carry,
+    counts: Mapping[str, Tensor],
+    keep: Collection[str] | None,
 ) -> None:
     """Run component `members` over the steps of `values`, into it; see `ReferenceNetwork.forward`."""
-    _CyclicRun(network, members, values, carry).run({name for name in members if name in states})
+    _CyclicRun(network, members, values, carry, counts).run(
+        {name for name in members if name in states}, keep
+    )
 
 
 class _CyclicRun:
-    def __init__(self, network: ReferenceNetwork, members: list[str], values: Values, carry: Carry) -> None:
+    def __init__(
+        self,
+        network: ReferenceNetwork,
+        members: list[str],
+        values: Values,
+        carry: Carry,
+        counts: Mapping[str, Tensor],
+    ) -> None:
         graph = network.graph
         inside = set(members)
         self.network, self.graph, self.values, self.carry = network, graph, values, carry
+        self.counts = counts
         delays = {n: graph.delay_steps(n) for n in members if isinstance(graph.nodes[n], nir.Delay)}
         self.delays = {name: steps for name, steps in delays.items() if steps > 0}
         cut = [(a, b) for a, b in graph.edges if {a, b} <= inside and b not in self.delays]
@@ -41,12 +57,12 @@ class _CyclicRun:
         self.inner = {n: [s for s in graph.predecessors[n] if s in inside] for n in members}
         self.outer = {n: [s for s in graph.predecessors[n] if s not in inside] for n in members}
 
-    def run(self, record: Collection[str]) -> None:
+    def run(self, record: Collection[str], keep: Collection[str] | None) -> None:
         external = {n: self._external(n) for n in self.order if self.outer[n]}
         first = next(iter(self.values.outputs.values()))
         steps, batch = first.shape[:2]
         held = {n: list(self._held(n, batch, first)) for n in self.delays}
-        outputs: dict[str, list[Tensor]] = {n: [] for n in self.order}
+        outputs: dict[str, list[Tensor]] = {n: [] for n in self._asked(keep)}
         recorded: dict[str, list[State]] = {n: [] for n in record}
         for t in range(steps):
             now = {name: memory[t] for name, memory in held.items()}
@@ -55,14 +71,22 @@ class _CyclicRun:
                     now[name] = self._step(name, t, external, now)
             for name, memory in held.items():
                 memory.append(self._total(name, t, external, now))
-            for name, out in now.items():
-                outputs[name].append(out)
+            for name, every in outputs.items():
+                every.append(now[name])
             for name, states in recorded.items():
                 states.append(self.carry.states[name])
         for name, memory in held.items():
             self.carry.held[name] = torch.stack(memory[steps:])
         self.values.outputs.update({name: torch.stack(out) for name, out in outputs.items()})
         self.values.states.update({name: State.stacked(states) for name, states in recorded.items()})
+
+    def _asked(self, keep: Collection[str] | None) -> list[str]:
+        """The members whose outputs are kept or read outside the component."""
+        if keep is None:
+            return self.order
+        inside = set(self.order)
+        read = {a for a, b in self.graph.edges if a in inside and b not in inside}
+        return [name for name in self.order if name in read or name in keep]
 
     def _held(self, name: str, batch: int, like: Tensor) -> Tensor:
         held = self.carry.held.get(name)
@@ -93,9 +117,13 @@ class _CyclicRun:
 
     def _integrated(self, name: str, total: Tensor) -> Tensor:
         hooks, coefficients = self.network.hooks, self.network.coefficients[name]
-        total = hooks.current(name, total[None])[0]
-        previous = self.carry.states.get(name) or State.zero(coefficients, total)
-        if not hooks.through_time(name):
-            previous = previous.detached()
-        self.carry.states[name], out = step(coefficients, previous, total)
-        return hooks.output(name, out[None])[0]
+        current = hooks.current(name, total[None])
+        scanned = scan(
+            coefficients,
+            current,
+            self.carry.states.get(name),
+            through_time=hooks.through_time(name),
+            counts=self.counts.get(name),
+        )
+        self.carry.states[name] = scanned.last
+        return hooks.output(name, scanned.outputs)[0]

@@ -7,17 +7,21 @@ time; a cyclic component steps through time as a whole (`targets.reference.cycle
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import nir
 import torch
 from torch import Tensor, nn
 
+from targets.errors import ConfigError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION, SYNAPSE
 from targets.reference import stateless
+from targets.reference.checkpoint import run_segments
 from targets.reference.cycle import run_cycle
 from targets.reference.hooks import CurrentTransform, Hooks
+from targets.reference.kernels.synapse import Synapse
 from targets.reference.scan import Coefficients, scan
 from targets.reference.values import Carry, Values, summed
 
@@ -30,6 +34,10 @@ class ReferenceNetwork(nn.Module):
         dtype: float32 or float64; parameters are rounded to float32 first.
         transforms: `{population: CurrentTransform}`, applied to summed currents.
         hooks: what a training changes besides.
+        kernels: "auto", "c" or "torch" (`targets.reference.kernels.build`).
+        checkpoint: a run with gradient holds so many steps at a time for the backward pass, and computes
+            them again there (`targets.reference.checkpoint`); it gives the outputs in `keep`, by default
+            those of the Output nodes, and neither states nor counts.
     """
 
     def __init__(
@@ -38,9 +46,12 @@ class ReferenceNetwork(nn.Module):
         dtype: torch.dtype = torch.float32,
         transforms: Mapping[str, CurrentTransform] | None = None,
         hooks: Hooks | None = None,
+        kernels: str = "auto",
+        checkpoint: int | None = None,
     ) -> None:
         super().__init__()
         self.graph = graph
+        self.checkpoint = checkpoint
         self.dtype = dtype
         self.transforms = dict(transforms or {})
         self.hooks = hooks or Hooks()
@@ -52,8 +63,16 @@ class ReferenceNetwork(nn.Module):
                 if hasattr(node, "bias"):
                     self.biases[name] = self._parameter(f"bias {name}", node.bias)
         self.coefficients = {
-            name: Coefficients.of(dynamics(graph, name), dtype) for name in graph.populations
+            name: Coefficients.of(dynamics(graph, name), dtype, kernels) for name in graph.populations
         }
+        self._synapses = {
+            name: synapse
+            for name in self.weights
+            if (
+                synapse := Synapse.of(graph.nodes[name], graph.input_shape(name), graph.shapes[name], kernels)
+            )
+        }
+        self._unread = _unread(graph)
 
     def _parameter(self, name: str, value: object) -> nn.Parameter:
         parameter = nn.Parameter(stateless.tensor(value, self.dtype).clone())
@@ -61,35 +80,75 @@ class ReferenceNetwork(nn.Module):
         return parameter
 
     def forward(
-        self, x: Mapping[str, Tensor], states: Collection[str] = (), carry: Carry | None = None
+        self,
+        x: Mapping[str, Tensor],
+        states: Collection[str] = (),
+        carry: Carry | None = None,
+        keep: Collection[str] | None = None,
+        counts: Mapping[str, Tensor] | None = None,
     ) -> Values:
         """Run `{Input: [S, B, *shape]}`; every node's output, and states of the populations named.
 
         Args:
             carry: what the stretch of steps before this one left, a new `Carry` for the first one; it
                 is brought up to date. Without it the run starts from zero and leaves nothing.
+            keep: the nodes whose outputs are asked for, all by default; others go as soon as the last
+                node that reads them has run.
+            counts: `{population: int64 [*shape]}`, to which the spikes of every neuron are added.
         """
-        values = Values({name: x[name].to(self.dtype) for name in self.graph.inputs})
         carry = Carry() if carry is None else carry
-        for component in self.graph.components:
+        if self.checkpoint is None or not torch.is_grad_enabled():
+            return self.run_stretch(x, carry, states, keep, counts or {})
+        if states or counts:
+            raise ConfigError(
+                "checkpoint: found states or counts asked for, allowed neither; run without gradient"
+            )
+        return run_segments(self, x, self.checkpoint, self.graph.outputs if keep is None else keep, carry)
+
+    def run_stretch(
+        self,
+        x: Mapping[str, Tensor],
+        carry: Carry,
+        states: Collection[str] = (),
+        keep: Collection[str] | None = None,
+        counts: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Values:
+        """As `forward`, without checkpoints."""
+        values = Values({name: x[name].to(self.dtype) for name in self.graph.inputs})
+        for name, synapse in self._synapses.items():
+            synapse.begin(self.weights[name])
+        for component, unread in zip(self.graph.components, self._unread, strict=True):
             if component[0] in self.graph.cyclic:
-                run_cycle(self, component, values, states, carry)
+                run_cycle(self, component, values, states, carry, counts, keep)
             elif component[0] not in self.graph.inputs:
-                self._run_node(component[0], values, states, carry)
+                self._run_node(component[0], values, states, carry, counts)
+            for name in () if keep is None else unread.difference(keep):
+                values.outputs.pop(name, None)
         carry.first = False
         return values
 
     def apply_stateless(self, name: str, x: Tensor, first: bool) -> Tensor:
         """Stateless node `name` on `x` [S, B, *input], with this module's parameters."""
         node = self.graph.nodes[name]
+        weight, bias, synapse = self.weights.get(name), self.biases.get(name), self._synapses.get(name)
 
         def apply(x: Tensor) -> Tensor:
-            out = stateless.apply(node, x.flatten(0, 1), self.weights.get(name), self.biases.get(name))
+            if synapse is not None and x.device.type == "cpu":
+                out = synapse(x.flatten(0, 1), self.weights[name], bias)
+            else:
+                out = stateless.apply(node, x.flatten(0, 1), weight, bias)
             return out.reshape(*x.shape[:2], *out.shape[1:])
 
         return self.hooks.synapse(name, x, apply, first) if name in self.weights else apply(x)
 
-    def _run_node(self, name: str, values: Values, states: Collection[str], carry: Carry) -> None:
+    def _run_node(
+        self,
+        name: str,
+        values: Values,
+        states: Collection[str],
+        carry: Carry,
+        counts: Mapping[str, Tensor],
+    ) -> None:
         node = self.graph.nodes[name]
         total = summed(values.outputs[source] for source in self.graph.predecessors[name])
         if isinstance(node, POPULATION):
@@ -101,6 +160,7 @@ class ReferenceNetwork(nn.Module):
                 carry.states.get(name),
                 history=name in states,
                 through_time=self.hooks.through_time(name),
+                counts=counts.get(name),
             )
             carry.states[name] = scanned.last
             values.outputs[name] = self.hooks.output(name, scanned.outputs)
@@ -110,3 +170,15 @@ class ReferenceNetwork(nn.Module):
             values.outputs[name] = carry.delayed(name, total, self.graph.delay_steps(name))
         else:
             values.outputs[name] = self.apply_stateless(name, total, carry.first)
+
+
+def _unread(graph: SpikingGraph) -> list[set[str]]:
+    """For each component, the nodes whose outputs no later one reads and which were still read there."""
+    place = {name: i for i, members in enumerate(graph.components) for name in members}
+    last = place | {
+        source: place[target] for source, target in sorted(graph.edges, key=lambda e: place[e[1]])
+    }
+    found: list[set[str]] = [set() for _ in graph.components]
+    for name, i in last.items():
+        found[i].add(name)
+    return found

@@ -1,24 +1,35 @@
 """Neuron populations in torch: the one definition of their dynamics.
 
-Equations and order of operations: `targets.graph.dynamics`.
+Equations and order of operations: `targets.graph.dynamics`. `step` states them; on a CPU, kernels in C
+compute the same to the last bit (`targets.reference.kernels`), except where a coefficient needs a
+gradient: then, and on other devices, `step` itself runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from targets.graph.dynamics import Dynamics, SpikeRule
+from targets.reference.kernels.build import kernels
+from targets.reference.kernels.population import Population
 from targets.reference.surrogate import count, spike
+
+_TERMS = ("gain", "decay", "decay_synapse", "leak", "threshold", "reset", "clip")
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """`Dynamics` as tensors of one dtype, each `[*shape]`; None where a term is absent."""
+    """`Dynamics` as tensors of one dtype, each `[*shape]`; None where a term is absent.
+
+    `kernels` says what runs them: "auto", "c" or "torch" (`targets.reference.kernels.build`).
+    """
 
     gain: Tensor
     decay: Tensor | None
@@ -28,15 +39,29 @@ class Coefficients:
     reset: Tensor | None
     clip: Tensor | None = None
     rule: SpikeRule | None = None
+    kernels: str = "auto"
 
     @classmethod
-    def of(cls, dynamics: Dynamics, dtype: torch.dtype = torch.float32) -> Coefficients:
+    def of(
+        cls, dynamics: Dynamics, dtype: torch.dtype = torch.float32, kernels: str = "auto"
+    ) -> Coefficients:
         """The coefficients widened to `dtype`."""
         terms = {
             name: torch.from_numpy(value).to(dtype) if isinstance(value, np.ndarray) else value
             for name, value in vars(dynamics).items()
         }
-        return cls(**terms)  # type: ignore[arg-type]
+        return cls(**terms, kernels=kernels)  # type: ignore[arg-type]
+
+    @cached_property
+    def population(self) -> Population | None:
+        """These coefficients packed for the C kernels; None where plain torch runs."""
+        library = kernels(self.kernels).library
+        terms = {name: getattr(self, name) for name in _TERMS}
+        return None if library is None else Population.of(library, terms, self.rule)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes: packed coefficients hold addresses, so it packs its own."""
+        return {name: value for name, value in vars(self).items() if name != "population"}
 
 
 @dataclass(frozen=True)
@@ -125,12 +150,20 @@ def scan(
     state: State | None = None,
     history: bool = False,
     through_time: bool = True,
+    counts: Tensor | None = None,
 ) -> Scanned:
     """Run a population over `current` [S, B, *shape], from `state` or from zero.
 
     Args:
         through_time: whether the gradient passes from each step to the one before.
+        counts: int64 [*shape], to which the spikes of every neuron are added.
     """
+    packed = c.population
+    if packed is not None and packed.takes(current):
+        u, v = (None, None) if state is None else (state.u, state.v)
+        found = packed.scan(current, u, v, history, through_time, counts)
+        every = None if found.v_every is None else State(found.u_every, found.v_every)
+        return Scanned(found.outputs, State(found.u_last, found.v_last), every)
     state = State.zero(c, current[0]) if state is None else state
     outputs, states = [], []
     for now in current:
@@ -138,4 +171,6 @@ def scan(
         outputs.append(out)
         if history:
             states.append(state)
+    if counts is not None and c.threshold is not None:
+        counts += torch.stack(outputs).sum((0, 1), dtype=torch.int64)
     return Scanned(torch.stack(outputs), state, State.stacked(states) if history else None)

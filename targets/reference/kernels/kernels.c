@@ -1,0 +1,39 @@
+/* Kernels of the reference executor, once for float and once for double.
+ *
+ * Compiled at first use without contraction, so that every operation rounds as the torch path's does. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+/* As in population.py. */
+enum { KEEP, TO_VALUE, SUBTRACT, SUBTRACT_LATE };
+
+/* Of a convolution, sizes as [height, width]; as in events.py. */
+typedef struct {
+    int64_t channels, height, width, out_channels, out_height, out_width, kernel_y, kernel_x;
+    int64_t stride_y, stride_x, before_y, before_x, dilation_y, dilation_x;
+} GEOMETRY;
+
+#define VECTOR_BYTES 32
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+
+#define REAL float
+#define NAME(name) JOIN(name, float32)
+#include "scan.inc"
+#include "events.inc"
+#undef REAL
+#undef NAME
+
+#define REAL double
+#define NAME(name) JOIN(name, float64)
+#include "scan.inc"
+#include "events.inc"
+#undef REAL
+#undef NAME
