@@ -177,7 +177,7 @@ def split_flat(
         use = chip.use(network, group, ((start, stop),))
         if stop - start > 1:
             use["out_axons"] = int(sent[stop] - sent[start])
-        return max(use[name] / limits[name] for name in use if name in limits)
+        return max((use[name] / limits[name] for name in use if name in limits), default=0.0)
 
     longest = max(1, min(limits.get("compartments", group.size), -(-group.size // least)))
     shared = any(connection.shared for connection in network.into(group.name))

@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_listed_with_a_hint(run, tmp_path):
     assert "1200" in out
     assert "make this population smaller" in out
     assert "at most 1,000 hidden neurons" in out
-    assert "does not fit xylo-a2: 1 finding" in err
+    assert "1 rules of xylo-a2 are broken" in err
 
 
 def test_fewer_weight_bits_and_graded_input(run, tmp_path):
