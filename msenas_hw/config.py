@@ -22,6 +22,8 @@ class BudgetConfig(BaseModel):
     Attributes:
         device: cost model of energy and latency.
         chip: device whose limits the network must fit; by default the chip of `device`.
+        models: further cost models of energy, measured beside `device`.
+        robust: whether the front keeps only networks that no other dominates under any of the models.
         energy_j: joules a sample.
         latency_s: seconds a sample.
         cores: neuron cores.
@@ -33,11 +35,21 @@ class BudgetConfig(BaseModel):
 
     device: str = "loihi1-sanafe"
     chip: str | None = None
+    models: tuple[str, ...] = ()
+    robust: bool = False
     energy_j: float | None = Field(default=None, gt=0)
     latency_s: float | None = Field(default=None, gt=0)
     cores: int | None = Field(default=None, ge=1)
     parameters: int | None = Field(default=None, ge=1)
     synops: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> BudgetConfig:
+        if self.robust and not self.models:
+            raise ValueError("robust: needs budget.models, the cost models to compare with budget.device")
+        if self.device in self.models or len(set(self.models)) != len(self.models):
+            raise ValueError(f"models: found {self.models}, allowed each once and not {self.device!r} again")
+        return self
 
     @property
     def fits_on(self) -> str:

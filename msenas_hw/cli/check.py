@@ -11,6 +11,8 @@ from msenas_hw.cli.output import emit, say
 
 if TYPE_CHECKING:
     from cost_models import FitReport
+    from cost_models.learning import LearningRow
+    from targets.graph.graph import SpikingGraph
 
 DOES_NOT_FIT = 3
 
@@ -29,17 +31,47 @@ def check(
     graded: Annotated[
         bool, typer.Option("--graded", help="The Inputs carry values rather than spikes.")
     ] = False,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rule",
+            metavar="LAYER=WORDS",
+            help="Learning rule of a population, or of `default`, such as dfa+trace: can the chip run it?",
+            show_default=False,
+        ),
+    ] = None,
     profile: Profile = None,
     form: Output = Format.TABLE,
 ) -> None:
     """Check a network against the limits of a chip; exit code 3 where it does not fit."""
     import cost_models
 
-    report = cost_models.check(read_model(model, profile), device, weight_bits, graded)
-    emit(form, report.as_json(), *_tables(report))
-    if not report.fits:
+    graph = read_model(model, profile)
+    report = cost_models.check(graph, device, weight_bits, graded)
+    learning = [vars(row) for row in _learning(graph, rule or [], device)]
+    emit(form, {**report.as_json(), **({"learning": learning} if rule else {})}, *_tables(report), learning)
+    unlearnt = [row["layer"] for row in learning if not row["fits"]]
+    if report.broken:
         say(f"error: {len(report.demands)} rules of {report.device} are broken")
+    if unlearnt:
+        say(f"error: {report.device} cannot run the learning rules of {', '.join(unlearnt)}")
+    if report.broken or unlearnt:
         raise typer.Exit(DOES_NOT_FIT)
+
+
+def _learning(graph: SpikingGraph, given: list[str], device: str) -> tuple[LearningRow, ...]:
+    """Whether the chip can run each layer's learning rule; none where no rule is given."""
+    from cost_models.learning import check_learning
+    from msenas_hw.training.rules import Rules, canonical
+    from targets.errors import ConfigError
+
+    if not given:
+        return ()
+    wrong = [text for text in given if not all(text.partition("="))]
+    if wrong:
+        raise ConfigError(f"--rule {wrong[0]!r}: allowed LAYER=WORDS, such as default=dfa+trace")
+    rules = canonical(graph, Rules.model_validate(dict(text.split("=", 1) for text in given)))
+    return check_learning(graph, {name: str(rule) for name, rule in rules.named.items()}, device)
 
 
 def _tables(report: FitReport) -> list[list[dict[str, Any]]]:

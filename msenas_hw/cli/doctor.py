@@ -13,7 +13,7 @@ from msenas_hw.cli.output import emit, say
 
 PACKAGES = (
     "msenas-hw", "numpy", "torch", "nir", "h5py", "onnx", "onnxruntime", "pymoo", "pydantic", "scikit-learn",
-    "scipy", "matplotlib", "jinja2",
+    "scipy", "safetensors", "matplotlib", "jinja2",
 )  # fmt: skip
 
 
@@ -23,8 +23,9 @@ def doctor(
     ] = False,
     form: Output = Format.TABLE,
 ) -> None:
-    """Show versions, and which targets are available and why not."""
+    """Show versions, which targets are available and why not, and what runs the executor."""
     import targets
+    from targets.reference.kernels.build import kernels
 
     if install_lava:
         from targets.lava.environment import install
@@ -38,13 +39,16 @@ def doctor(
         {"target": one["target"], "available": one["reason"] is None, "reason": one["reason"]}
         for one in found
     ]
+    running = kernels()
     report = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {one["package"]: one["version"] for one in versions},
         "targets": state,
+        "kernels": {"running": running.said, "reason": running.reason},
     }
-    emit(form, report, [{"python": report["python"], "platform": report["platform"]}], versions, state)
+    machine = [{"python": report["python"], "platform": report["platform"]}]
+    emit(form, report, machine, versions, state, [{"executor": running.said, "reason": running.reason}])
 
 
 def _version(name: str) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -32,6 +32,7 @@ class Setting:
         draws: weight draws of the fitness.
         device: cost model of energy and latency.
         chip: chip whose limits the network must fit.
+        models: further cost models, of which only the energy is kept.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Setting:
     draws: int
     device: str
     chip: str
+    models: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Hash of the setting, the constants of its devices, and the versions that decide a result."""
@@ -49,7 +51,7 @@ class Setting:
             "x": hashlib.sha256(np.ascontiguousarray(self.x).tobytes()).hexdigest(),
             "shape": self.x.shape,
             "draws": self.draws,
-            "devices": [repr(load_device(name)) for name in (self.device, self.chip)],
+            "devices": [repr(load_device(name)) for name in (self.device, self.chip, *self.models)],
             "versions": {name: version(name) for name in DECIDING},
         }
         return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
@@ -65,6 +67,7 @@ class Measured:
         fitness: mean over the weight draws, larger is better.
         per_draw: fitness of each weight draw.
         alive: whether the network is neither silent nor saturated.
+        energies: joules a sample under each cost model, where there are several.
         misfit: how far the chip's limits are exceeded, summed over the broken rules; 0 fits. A network
             that does not fit has no costs, and they are 0.
         broken: the broken rules (`cost_models.check`).
@@ -84,6 +87,7 @@ class Measured:
     cores: int = 0
     parameters: int = 0
     motifs: tuple[str, ...] = ()
+    energies: Mapping[str, float] = field(default_factory=dict)
     misfit: float = 0.0
     broken: tuple[Mapping[str, Any], ...] = ()
     reason: str = ""
@@ -133,7 +137,7 @@ def setting(config: Config) -> Setting:
     x = data.batch(section.encoding, section.steps, section.samples)
     channels, rows, columns = data.input_shape
     task = Task((channels, rows, columns), data.classes, section.steps, section.dt_s)
-    return Setting(task, x, config.search.draws, config.budget.device, config.budget.fits_on)
+    return Setting(task, x, config.search.draws, budget.device, budget.fits_on, budget.models)
 
 
 def evaluate(genome: Genome, arch: str, given: Setting) -> Measured:
@@ -172,15 +176,17 @@ def _measure(genome: Genome, arch: str, given: Setting) -> Measured:
         misfit=float(sum(excess(rule.found, rule.allowed) for rule in fit.broken)),
         broken=tuple(rule.as_json() for rule in fit.broken),
     )
-    return measured if fit.broken else _with_costs(measured, found.graph, found.runs[0], given.device)
+    return measured if fit.broken else _with_costs(measured, found.graph, found.runs[0], given)
 
 
-def _with_costs(measured: Measured, graph: SpikingGraph, run: Run, device: str) -> Measured:
+def _with_costs(measured: Measured, graph: SpikingGraph, run: Run, given: Setting) -> Measured:
     import cost_models
 
-    cost = cost_models.estimate(graph, run, device).as_json()
+    names = (given.device, *given.models) if given.models else ()
+    cost = cost_models.estimate(graph, run, given.device).as_json()
     return replace(
         measured,
+        energies={name: float(cost_models.estimate(graph, run, name).energy_j) for name in names},
         energy_j=float(cost["energy_j"]),
         latency_s=float(cost["latency_s"]),
         spikes=float(cost["spikes"]),

@@ -52,14 +52,30 @@ def feasible(measured: Measured, budget: BudgetConfig) -> bool:
 
 
 def front(trials: Sequence[Trial], budget: BudgetConfig) -> list[Trial]:
-    """Feasible trials that no feasible trial dominates, each architecture once, fittest first."""
+    """Feasible trials that no feasible trial dominates, each architecture once, fittest first.
+
+    With `budget.robust`, only those that none dominates under any cost model; none may be left.
+    """
     once = {trial.key: trial for trial in reversed(trials) if feasible(trial.measured, budget)}
     candidates = sorted(once.values(), key=lambda trial: trial.number)
     if not candidates:
         return []
+    if budget.robust:
+        return sorted(
+            _robust(candidates, budget), key=lambda trial: (objectives(trial.measured), trial.number)
+        )
     points = np.array([objectives(trial.measured) for trial in candidates])
     best = [trial for trial, point in zip(candidates, points, strict=True) if not _dominated(point, points)]
     return sorted(best, key=lambda trial: (objectives(trial.measured), trial.number))
+
+
+def _robust(candidates: Sequence[Trial], budget: BudgetConfig) -> list[Trial]:
+    from cost_models import robust_front
+
+    points = np.array([objectives(trial.measured) for trial in candidates])
+    names = (budget.device, *budget.models)
+    energies = {name: [rounded(trial.measured.energies[name]) for trial in candidates] for name in names}
+    return [candidates[i] for i in robust_front(energies, [list(points[:, 0]), list(points[:, 2])])]
 
 
 def _dominated(point: Floats, points: Floats) -> bool:

@@ -112,3 +112,27 @@ def test_a_short_cycle_is_a_row(run, tmp_path):
     assert code == 3
     assert (row["rule"], row["found"], row["allowed"]) == ("cycle", 1, 2)
     assert set(row["node"].split(" -> ")) == {"x", "y"}
+
+
+def test_learning_rules_that_the_chip_can_run(run, tmp_path):
+    model = write(tmp_path / "m.nir", 8)
+    given = ("--rule", "default=dfa+trace", "--format", "json")
+    code, out, _ = run(model, "--device", "loihi2", *given)
+    rows = json.loads(out)["learning"]
+    assert code == 0
+    assert all(row["fits"] and row["dw"] for row in rows)
+    code, out, err = run(model, "--device", "loihi1", *given)
+    assert code == 3
+    assert "cannot run the learning rules of" in err
+    code, out, err = run(model, "--device", "loihi2", "--rule", "default=fa")
+    assert code == 3
+    assert "comes back through the weights" in out
+
+
+def test_a_learning_rule_that_does_not_exist(run, tmp_path):
+    code, _, err = run(write(tmp_path / "m.nir", 8), "--device", "loihi2", "--rule", "default=dfaa")
+    assert code == 2
+    assert "did you mean 'dfa'?" in err
+    code, _, err = run(tmp_path / "m.nir", "--device", "loihi2", "--rule", "dfa")
+    assert code == 2
+    assert "LAYER=WORDS" in err

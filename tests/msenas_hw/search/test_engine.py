@@ -147,3 +147,43 @@ def test_a_space_smaller_than_the_population_is_searched_whole(config):
     trials = search(config(space=space)).trials()
     assert 1 <= len(trials) < 8
     assert len({trial.key for trial in trials}) == len(trials)
+
+
+def test_a_robust_front_holds_under_every_cost_model(config, monkeypatch):
+    invented = pool.evaluate
+
+    def judged(genome, arch, given):
+        found = invented(genome, arch, given)
+        other = found.energy_j * (1 + hash_of(arch) % 97)
+        return replace(found, energies={"loihi1-sanafe": found.energy_j, "truenorth": other})
+
+    monkeypatch.setattr(pool, "evaluate", judged)
+    plain = search(config(budget={"models": ["truenorth"]}))
+    robust = objectives.front(plain.trials(), BudgetConfig(models=("truenorth",), robust=True))
+
+    assert 0 < len(robust) < len(plain.front())
+    for trial in robust:
+        mine = trial.measured
+        for name in ("loihi1-sanafe", "truenorth"):
+            for rival in (
+                t.measured for t in plain.trials() if objectives.feasible(t.measured, BudgetConfig())
+            ):
+                better = (
+                    rival.fitness >= mine.fitness,
+                    rival.energies[name] <= mine.energies[name],
+                    rival.latency_s <= mine.latency_s,
+                )
+                same = (rival.fitness, rival.energies[name], rival.latency_s) == (
+                    mine.fitness, mine.energies[name], mine.latency_s,
+                )  # fmt: skip
+                assert not all(better) or same
+
+
+def hash_of(arch: str) -> int:
+    return int(arch[:4], 16)
+
+
+@pytest.mark.parametrize("budget", [{"robust": True}, {"models": ["loihi1-sanafe"]}])
+def test_robust_needs_other_models(config, budget):
+    with pytest.raises(MsenasError, match=r"budget\.(robust|models)"):
+        config(budget=budget)

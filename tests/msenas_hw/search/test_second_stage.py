@@ -129,7 +129,5 @@ def test_only_rules_that_the_chip_can_run_are_candidates(
     frozen = {"rules": ["frozen", "bp"]}
     study = search(config(second_stage={**STAGE, "candidates": 1}, space=frozen))
     assert study.shorts()
-    with pytest.raises(
-        ConfigError, match=r"no rules of space.rules suit .* does not run on the chip"
-    ):
+    with pytest.raises(ConfigError, match=r"no rules of space.rules suit .* does not run on the chip"):
         search(config(second_stage={**STAGE, "learns_on": "loihi2"}, space=SPACE))
