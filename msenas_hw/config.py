@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -71,6 +71,12 @@ _PATHS = (
 RESOURCES = ("energy_j", "latency_s", "cores", "parameters", "synops")
 
 
+FitnessName = Literal[
+    "temporal-nuclear", "nuclear", "temporal-rank", "rank", "temporal-rank-spikes", "rank-spikes",
+    "manhattan-released", "manhattan", "hamming-logdet", "cosine", "pearson",
+]  # fmt: skip
+
+
 class SearchConfig(BaseModel):
     """Section `[search]`: NSGA-II.
 
@@ -78,6 +84,7 @@ class SearchConfig(BaseModel):
         population: networks a generation.
         generations: generations, the random first one included.
         seed: of all randomness of the search.
+        fitness: variant of the training-free fitness (`msenas_hw.fitness.rdm`).
         draws: weight draws over which the fitness is averaged.
         crossover: probability that a child has two parents.
         micro_rate: probability that a gene of a neuron mutates.
@@ -92,6 +99,7 @@ class SearchConfig(BaseModel):
     population: int = Field(default=32, ge=4)
     generations: int = Field(default=20, ge=1)
     seed: int = Field(default=0, ge=0)
+    fitness: FitnessName = "temporal-nuclear"
     draws: int = Field(default=2, ge=2)
     crossover: float = Field(default=0.7, ge=0, le=1)
     micro_rate: float = Field(default=0.1, ge=0, le=1)

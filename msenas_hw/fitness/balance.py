@@ -76,8 +76,8 @@ class Dead:
 
 
 @torch.no_grad()
-def balance(graph: SpikingGraph, x: NDArray[np.generic]) -> Balanced | Dead:
-    """Balance `graph` on `x` [T, B, *input].
+def balance(graph: SpikingGraph, x: NDArray[np.generic], states: bool = False) -> Balanced | Dead:
+    """Balance `graph` on `x` [T, B, *input]; the run has the membrane potentials where `states`.
 
     The readout is the population before the only Output; nothing but the Output reads it.
 
@@ -90,7 +90,8 @@ def balance(graph: SpikingGraph, x: NDArray[np.generic]) -> Balanced | Dead:
         return factors
     for attempt in range(1 + REPEATS):
         balanced = scaled(graph, factors)
-        run = targets.compile(balanced, "reference").run(x, record=(*graph.inputs, *graph.populations))
+        executable = targets.compile(balanced, "reference")
+        run = executable.run(x, record=(*graph.inputs, *graph.populations), states=states)
         found = _settled(balanced, readout, run)
         if not isinstance(found, Dead):
             own = {**factors, readout: factors[readout] * found.factors[readout]}
@@ -221,13 +222,20 @@ def _bisect(graph: SpikingGraph, readout: str, run: Run) -> float | Dead:
 def _with_readout(graph: SpikingGraph, readout: str, run: Run) -> Run:
     """`run` with the readout computed again: nothing else reads it, so all other spikes stand."""
     coefficients = Coefficients.of(dynamics(graph, readout), torch.float32)
-    spikes = scan(coefficients, _current_into(graph, readout, run)).outputs.numpy()
+    scanned = scan(coefficients, _current_into(graph, readout, run), history=bool(run.states))
+    spikes = scanned.outputs.numpy()
     counts = np.count_nonzero(spikes, axis=(0, 1)).astype(np.int64)
+    states = dict(run.states)
+    if scanned.history is not None:
+        states[readout] = {
+            key: value.numpy() for key, value in vars(scanned.history).items() if value is not None
+        }
     return replace(
         run,
         outputs={graph.outputs[0]: spikes},
         spikes={**run.spikes, readout: spikes},
         spike_counts={**run.spike_counts, readout: counts},
+        states=states,
     )
 
 

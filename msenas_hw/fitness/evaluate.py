@@ -1,4 +1,4 @@
-"""Fitness of a genome: RDM of the balanced, untrained network, averaged over draws of its weights."""
+"""Fitness of a genome: an RDM variant of the balanced, untrained network, over draws of its weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from msenas_hw.fitness.balance import Balanced, balance
-from msenas_hw.fitness.rdm import rdm
+from msenas_hw.fitness.rdm import DEFAULT, POTENTIALS, Recording, score
 from msenas_hw.space import Genome, Task, decode
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
@@ -23,8 +23,8 @@ class Fitness:
     """Result of one evaluation.
 
     Attributes:
-        mean: over the draws; NaN where the network is dead.
-        per_draw: RDM fitness of each draw that lived.
+        mean: over the draws; NaN where the network is dead, or the variant finds no finite value.
+        per_draw: fitness of each draw that lived.
         alive: every draw lived.
         reason: why not; empty where alive.
         graphs: the balanced network of each draw that lived.
@@ -44,10 +44,16 @@ class Fitness:
         return self.graphs[0]
 
 
-def fitness(genome: Genome, task: Task, x: NDArray[np.generic], draws: int = 2) -> Fitness:
+def fitness(
+    genome: Genome, task: Task, x: NDArray[np.generic], draws: int = 2, variant: str = DEFAULT
+) -> Fitness:
     """Evaluate `genome` on samples `x` [T, B, *input], with `draws` draws of its weights.
 
+    Args:
+        variant: name in `msenas_hw.fitness.VARIANTS`.
+
     Raises:
+        ConfigError: an unknown variant.
         DataError: `x` does not match the task, or holds fewer than two samples.
         GraphError: no path leads from the Input to the readout.
     """
@@ -58,16 +64,16 @@ def fitness(genome: Genome, task: Task, x: NDArray[np.generic], draws: int = 2) 
     if draws < 1:
         raise DataError(f"fitness: found {draws} draws, allowed >= 1")
     with _one_thread():
-        results = [balance(decode(genome, task, draw), x) for draw in range(draws)]
-    lived = [result for result in results if isinstance(result, Balanced)]
+        states = variant in POTENTIALS
+        results = [balance(decode(genome, task, draw), x, states) for draw in range(draws)]
+        lived = [result for result in results if isinstance(result, Balanced)]
+        scores = tuple(score(variant, recording(result)) for result in lived)
     reasons = [
         f"draw {draw}, node {result.node!r}: {result.reason}"
         for draw, result in enumerate(results)
         if not isinstance(result, Balanced)
     ]
-    scores = tuple(
-        rdm({name: result.run.spikes[name] for name in result.graph.populations}) for result in lived
-    )
+    reasons.extend(f"{variant} is {value}: samples are alike" for value in scores if not np.isfinite(value))
     return Fitness(
         mean=float(np.mean(scores)) if not reasons else float("nan"),
         per_draw=scores,
@@ -75,6 +81,15 @@ def fitness(genome: Genome, task: Task, x: NDArray[np.generic], draws: int = 2) 
         reason="; ".join(reasons),
         graphs=tuple(result.graph for result in lived),
         runs=tuple(result.run for result in lived),
+    )
+
+
+def recording(balanced: Balanced) -> Recording:
+    """What the run of a balanced network showed; potentials only where it kept them."""
+    run, populations = balanced.run, balanced.graph.populations
+    return Recording(
+        {name: run.spikes[name] for name in populations},
+        {name: state["v"] for name, state in run.states.items()},
     )
 
 

@@ -1,32 +1,111 @@
 """RDM fitness: how differently the untrained network answers different samples.
 
-The representational dissimilarity matrix of a population at one step holds the Manhattan distances
-between the binary spike patterns of B samples. Its sum needs no matrix: neuron n, firing for c_n of
-the samples, differs in c_n (B - c_n) unordered pairs, so
+Every variant is one function of a `Recording`; `VARIANTS` names them and `score` calls one. Labels,
+graph, operations and weights are never seen. Larger is better.
 
-    sum_ij ||x_i - x_j||_1 = 2 sum_n c_n (B - c_n)        O(B N), exact
+    manhattan-released  sum over neurons of 2 sum_n c_n (B - c_n), mean over populations and steps
+    manhattan           the same divided by N B^2, so that every population weighs the same, in [0, 0.5]
+    hamming-logdet      log-determinant of SNASNet's sparsity-aware Hamming kernel
+    cosine              mean of 1 - cos between samples, over populations and steps, in [0, 1]
+    pearson             mean of 1 - r, over populations and steps, in [0, 2]
+    temporal-nuclear    sum over populations of the nuclear norm of their potentials, each sample around
+                        its own mean over time (default)
+    nuclear             the same around the mean of all patterns
+    temporal-rank, rank                 the same two, with the square of the effective rank as the norm
+    temporal-rank-spikes, rank-spikes   these two of the spikes
 
-    fitness = mean over populations and steps of  2 sum_n c_n (B - c_n) / (N B^2)      in [0, 0.5]
+Manhattan: the dissimilarity matrix of a population at one step holds the distances between the binary
+patterns of B samples. Its sum needs no matrix: neuron n, firing for c_n of the samples, differs in
+c_n (B - c_n) unordered pairs. The released code of MSE-NAS (Pan et al., arXiv 2304.10749) codes that
+sum through B x B matrices and a loop over samples, without the width N, so that wide layers win by
+being wide.
 
-Labels are never used. The released code of MSE-NAS (Pan et al., arXiv 2304.10749) codes the same sum
-over all spiking layers and steps, without the width N (so that wide layers win by being wide),
-through B x B matrices and a loop over samples, on augmented data in training mode; and it ships with
-the call commented out, training every candidate instead. Here N and B divide, and every population
-weighs the same.
+Nuclear norms and ranks: every sample at every step is one pattern, so the dissimilarity matrix is
+[TB, TB] and compares moments as well as samples. With squared Euclidean distances it holds the same as
+the Gram matrix of the patterns around their mean, whose eigenvalues are the squares of the patterns'
+singular values. Their sum, the nuclear norm, counts the directions in which the patterns differ, each
+by its extent; it grows with the width. The effective rank counts directions whatever their extent: the
+exponential of the entropy of the normalised eigenvalues (Roy and Vetterli, EUSIPCO 2007). Around each
+sample's own mean over time, what is left are the dynamics: in how many ways, and how far, a population
+moves. Populations are summed, not averaged: one more is a gain. Balanced thresholds make their extents
+comparable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from targets.errors import DataError
+from targets.errors import ConfigError, DataError
+
+Floats = NDArray[np.floating[Any]]
+DEFAULT = "temporal-nuclear"
+# Patterns of which nuclear norms and ranks take the spectrum: its cost grows with their third power.
+ROWS = 256
+# Steps among those patterns; of longer runs, so many at even distances.
+STEPS = 16
+# Axes of a mean over patterns [T, B, ...].
+EVERYTHING, TIME = (0, 1), (0,)
+# Shares of a spectrum below this are rounding of the float32 products.
+_NOISE = 1e-7
+# Of the sum of squares before the mean is taken off: what is left where nothing varies is rounding.
+_STILL = 1e-12
+# Keeps the rescaling of SNASNet's kernel finite between silent samples.
+_SILENT = 1e-3
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run showed of a network.
+
+    Attributes:
+        spikes: `{population: [T, B, *shape]}`, zero or not.
+        potentials: `{population: [T, B, *shape]}`, the membrane after each step (after its reset).
+
+    Raises:
+        DataError: no population, or fewer than two samples.
+    """
+
+    spikes: Mapping[str, NDArray[np.generic]]
+    potentials: Mapping[str, NDArray[np.generic]]
+
+    def __post_init__(self) -> None:
+        if not self.spikes:
+            raise DataError("RDM fitness: found no population, allowed at least one")
+        for what in (self.spikes, self.potentials):
+            for name, value in what.items():
+                if value.ndim < 3 or value.shape[1] < 2:
+                    raise DataError(
+                        f"RDM fitness: population {name!r} has shape {value.shape}, "
+                        "allowed [T, B >= 2, ...neurons]"
+                    )
+
+
+def score(variant: str, recording: Recording) -> float:
+    """Fitness by the named variant.
+
+    Raises:
+        ConfigError: an unknown variant.
+        DataError: the variant reads potentials, and not every population has them.
+    """
+    if variant not in VARIANTS:
+        raise ConfigError(f"search.fitness: found {variant!r}, allowed {', '.join(VARIANTS)}")
+    missing = recording.spikes.keys() - recording.potentials.keys()
+    if variant in POTENTIALS and missing:
+        raise DataError(
+            f"RDM fitness: {variant!r} reads potentials, found none of {', '.join(sorted(missing))}; "
+            "run with states=True"
+        )
+    return VARIANTS[variant](recording)
 
 
 def distance(spikes: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Mean Manhattan distance a neuron, of all B^2 ordered pairs of samples, at each step.
+    """Mean Manhattan distance a neuron, of all B^2 ordered pairs of samples, at each step; exact.
 
     Args:
         spikes: [T, B, *shape], zero or not.
@@ -47,7 +126,7 @@ def distance(spikes: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def rdm(spikes: Mapping[str, NDArray[np.generic]]) -> float:
-    """RDM fitness of `{population: spikes [T, B, *shape]}`: `distance`, averaged over populations and steps.
+    """Variant `manhattan` of `{population: spikes [T, B, *shape]}`.
 
     Raises:
         DataError: no population, or fewer than two samples.
@@ -55,3 +134,110 @@ def rdm(spikes: Mapping[str, NDArray[np.generic]]) -> float:
     if not spikes:
         raise DataError("RDM fitness: found no population, allowed at least one")
     return float(np.mean([distance(value).mean() for value in spikes.values()]))
+
+
+def _manhattan_released(recording: Recording) -> float:
+    """Neurons that differ, summed over all ordered pairs of samples."""
+    sums = [distance(x).mean() * x[0, 0].size * x.shape[1] ** 2 for x in recording.spikes.values()]
+    return float(np.mean(sums))
+
+
+def _hamming_logdet(recording: Recording) -> float:
+    """log |det K|, K the mean kernel over populations and steps; minus infinity where K is singular.
+
+    K_ij = N - (N / 2) d_ij / (e_ij + 0.001), where d_ij is the Hamming distance of two samples and
+    e_ij = N (r_i (1 - r_j) + (1 - r_i) r_j) what it would be between random patterns of their rates r.
+    Source: Kim et al., ECCV 2022 (SNASNet).
+    """
+    kernels = []
+    for fired in _patterns(recording):
+        neurons = fired.shape[2]
+        for x in fired.astype(np.float32):
+            count = x.sum(axis=1, dtype=np.float64)
+            distance = count[:, None] + count[None] - 2.0 * (x @ x.T)
+            rate = count / neurons
+            expected = neurons * (rate[:, None] * (1 - rate[None]) + (1 - rate[:, None]) * rate[None])
+            kernels.append(neurons - 0.5 * neurons * distance / (expected + _SILENT))
+    return float(np.linalg.slogdet(np.mean(kernels, axis=0))[1])
+
+
+def _mean_angle(recording: Recording, centred: bool) -> float:
+    """Mean of 1 - x_i . x_j of unit patterns over all ordered pairs.
+
+    The products sum to the squared length of the sum of the patterns. A pattern that has no direction
+    (silent; where centred, also one equal in all neurons) is 0 from its like and 1 from any other.
+    """
+    steps = []
+    for fired in _patterns(recording):
+        x = fired.astype(np.float32)
+        if centred:
+            x = x - x.mean(axis=2, keepdims=True)
+        length = np.sqrt(np.einsum("tbn,tbn->tb", x, x, dtype=np.float64))
+        none = length <= 1e-6 * np.sqrt(x.shape[2])
+        weight = np.where(none, 0.0, 1.0 / np.where(none, 1.0, length))
+        total = np.einsum("tbn,tb->tn", x, weight)
+        alike = (total**2).sum(axis=1) + none.sum(axis=1) ** 2
+        steps.append(float(np.mean(1.0 - alike / x.shape[1] ** 2)))
+    return float(np.mean(steps))
+
+
+def _patterns(recording: Recording) -> list[NDArray[np.bool_]]:
+    """Firing of each population, [T, B, N]."""
+    return [(value != 0).reshape(*value.shape[:2], -1) for value in recording.spikes.values()]
+
+
+def spectrum(values: NDArray[np.generic], around: tuple[int, ...]) -> Floats:
+    """Singular values of the patterns [T, B, *shape] of a population; none where nothing varies.
+
+    Of more than `STEPS` steps it takes so many at even distances, and then the first samples, so that there
+    are at most `ROWS` patterns.
+
+    Args:
+        around: axes of the mean that is taken off: `EVERYTHING`, or `TIME` (of each sample its own).
+    """
+    steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), STEPS)).round().astype(np.int64))
+    samples = max(ROWS // len(steps), 2)
+    x = values[steps, :samples].astype(np.float32)
+    before = float(np.vdot(x, x))
+    x -= x.mean(axis=around, keepdims=True)
+    rows = torch.from_numpy(x).flatten(0, 1).flatten(1)
+    gram = (rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows).double()
+    scale = float(gram.trace())
+    if scale <= _STILL * before:
+        return np.zeros(0)
+    squares = torch.linalg.eigvalsh(gram).numpy()
+    return np.asarray(np.sqrt(squares[squares > _NOISE * scale]))
+
+
+def effective_rank(values: NDArray[np.generic], around: tuple[int, ...]) -> float:
+    """exp of the entropy of the normalised squares of a `spectrum`; 0 where nothing varies."""
+    squares = spectrum(values, around) ** 2
+    if not squares.size:
+        return 0.0
+    shares = squares / squares.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _ranks(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -> float:
+    return float(sum(effective_rank(value, around) ** 2 for value in values.values()))
+
+
+def _norms(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -> float:
+    return float(sum(spectrum(value, around).sum() for value in values.values()))
+
+
+VARIANTS: Mapping[str, Callable[[Recording], float]] = {
+    "temporal-nuclear": lambda recording: _norms(recording.potentials, TIME),
+    "nuclear": lambda recording: _norms(recording.potentials, EVERYTHING),
+    "temporal-rank": lambda recording: _ranks(recording.potentials, TIME),
+    "rank": lambda recording: _ranks(recording.potentials, EVERYTHING),
+    "temporal-rank-spikes": lambda recording: _ranks(recording.spikes, TIME),
+    "rank-spikes": lambda recording: _ranks(recording.spikes, EVERYTHING),
+    "manhattan-released": _manhattan_released,
+    "manhattan": lambda recording: rdm(recording.spikes),
+    "hamming-logdet": _hamming_logdet,
+    "cosine": lambda recording: _mean_angle(recording, centred=False),
+    "pearson": lambda recording: _mean_angle(recording, centred=True),
+}
+# Variants that read the potentials; for the others a run need not keep them.
+POTENTIALS = ("temporal-nuclear", "nuclear", "temporal-rank", "rank")

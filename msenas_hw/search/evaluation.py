@@ -30,6 +30,7 @@ class Setting:
         task: shape of the problem.
         x: encoded batch [T, B, *input_shape], the same for every candidate.
         draws: weight draws of the fitness.
+        variant: of the fitness.
         device: cost model of energy and latency.
         chip: chip whose limits the network must fit.
         models: further cost models, of which only the energy is kept.
@@ -38,6 +39,7 @@ class Setting:
     task: Task
     x: NDArray[np.float32]
     draws: int
+    variant: str
     device: str
     chip: str
     models: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ class Setting:
             "x": hashlib.sha256(np.ascontiguousarray(self.x).tobytes()).hexdigest(),
             "shape": self.x.shape,
             "draws": self.draws,
+            "variant": self.variant,
             "devices": [repr(load_device(name)) for name in (self.device, self.chip, *self.models)],
             "versions": {name: version(name) for name in DECIDING},
         }
@@ -137,7 +140,8 @@ def setting(config: Config) -> Setting:
     x = data.batch(section.encoding, section.steps, section.samples)
     channels, rows, columns = data.input_shape
     task = Task((channels, rows, columns), data.classes, section.steps, section.dt_s)
-    return Setting(task, x, config.search.draws, budget.device, budget.fits_on, budget.models)
+    chosen = config.search
+    return Setting(task, x, chosen.draws, chosen.fitness, budget.device, budget.fits_on, budget.models)
 
 
 def evaluate(genome: Genome, arch: str, given: Setting) -> Measured:
@@ -160,7 +164,7 @@ def _measure(genome: Genome, arch: str, given: Setting) -> Measured:
     from msenas_hw.fitness import fitness
 
     text, motifs = genome.to_json(), tuple(cell.motif for cell in genome.cells)
-    found = fitness(genome, given.task, given.x, draws=given.draws)
+    found = fitness(genome, given.task, given.x, given.draws, given.variant)
     if not found.alive:
         return Measured(arch, text, per_draw=found.per_draw, motifs=motifs, reason=found.reason)
     fit = cost_models.check(found.graph, given.chip)

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import f_oneway
 
-from msenas_hw.fitness import Fitness, fitness, variance_report
-from msenas_hw.space import CellGene, Genome, NodeGene, SpaceConfig, Task, sample
+import targets
+from msenas_hw.fitness import (
+    VARIANTS,
+    Balanced,
+    Fitness,
+    Recording,
+    balance,
+    fitness,
+    score,
+    variance_report,
+)
+from msenas_hw.fitness.rdm import POTENTIALS
+from msenas_hw.space import CellGene, Genome, NodeGene, SpaceConfig, Task, decode, sample
 from targets.errors import DataError
 
 TASK = Task((1, 6, 6), 4, 6)
@@ -23,13 +36,13 @@ def brute_force(spikes: np.ndarray) -> float:
     return float(pairs.sum(axis=(1, 2, 3)).mean() / (samples**2 * flat.shape[2]))
 
 
-def test_fitness_is_the_pairwise_distance_of_every_population_over_draws() -> None:
-    found = fitness(GENOME, TASK, X, draws=3)
+def test_fitness_is_the_variant_of_every_population_over_draws() -> None:
+    found = fitness(GENOME, TASK, X, draws=3, variant="manhattan")
     assert found.alive
     assert len(found.per_draw) == len(found.graphs) == len(found.runs) == 3
-    for score, graph, run in zip(found.per_draw, found.graphs, found.runs, strict=True):
+    for value, graph, run in zip(found.per_draw, found.graphs, found.runs, strict=True):
         expected = np.mean([brute_force(run.spikes[name]) for name in graph.populations])
-        assert score == pytest.approx(float(expected))
+        assert value == pytest.approx(float(expected))
         assert (run.steps, run.samples) == (6, 24)
     assert found.mean == pytest.approx(np.mean(found.per_draw))
     assert len(set(found.per_draw)) == 3
@@ -45,7 +58,39 @@ def test_fitness_is_repeatable_and_leaves_the_number_of_threads_alone() -> None:
 
 def test_identical_samples_give_no_fitness() -> None:
     same = np.repeat(X[:, :1], 8, axis=1)
-    assert fitness(GENOME, TASK, same).per_draw == (0.0, 0.0)
+    assert fitness(GENOME, TASK, same, variant="manhattan").per_draw == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_tells_the_potentials_and_spikes_of_the_same_run(variant: str) -> None:
+    found = fitness(GENOME, TASK, X, draws=1, variant=variant)
+    assert found.alive
+    run = targets.compile(found.graph, "reference").run(X, record=found.graph.populations, states=True)
+    potentials = {name: state["v"] for name, state in run.states.items()}
+    assert found.mean == score(variant, Recording(run.spikes, potentials))
+    assert bool(found.runs[0].states) == (variant in POTENTIALS)
+
+
+def test_kernel_without_a_determinant_is_dead() -> None:
+    same = np.repeat(X[:, :1], 8, axis=1)
+    found = fitness(GENOME, TASK, same, variant="hamming-logdet")
+    assert not found.alive
+    assert "hamming-logdet is -inf" in found.reason
+
+
+def test_a_readout_balanced_on_its_own_has_its_own_potentials() -> None:
+    """Where the readout is scaled last, its spikes and potentials are those of the network as it is given."""
+    graph = decode(GENOME, TASK)
+    nodes = {
+        **graph.nodes,
+        "readout": replace(graph.nodes["readout"], v_threshold=np.full(4, 40.0, np.float32)),
+    }
+    found = balance(graph.replace(nodes=nodes), X, states=True)
+    assert isinstance(found, Balanced)
+    run = targets.compile(found.graph, "reference").run(X, record=["readout"], states=True)
+    assert found.factors["readout"] > 30
+    assert np.array_equal(found.run.spikes["readout"], run.spikes["readout"])
+    assert np.array_equal(found.run.states["readout"]["v"], run.states["readout"]["v"])
 
 
 def test_dead_candidate_says_why() -> None:
