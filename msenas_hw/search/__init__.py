@@ -89,8 +89,8 @@ def _fill(study: Study, given: Setting, workers: int | None, report: Report, tol
     Engine(config, given, study.store, report).run(workers or config.search.workers)
     if config.budget.robust and not study.front():
         raise BudgetError(
-            f"budget.robust: {', '.join((config.budget.device, *config.budget.models))} agree on no network of "
-            "the front; set it to false, or compare fewer models"
+            f"budget.robust: {', '.join((config.budget.device, *config.budget.models))} agree on no network "
+            "of the front; set it to false, or compare fewer models"
         )
     if config.second_stage.candidates:
         second_stage.run(config, given, configured(config.data), study.front(), study.store, told)

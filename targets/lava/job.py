@@ -1,7 +1,7 @@
 """What the worker gets: populations, hops and input as plain arrays in one .npz file.
 
 `spec` holds JSON: arithmetic, inputs (their number), populations [{neurons, offset, record,
-sends_membrane}], hops [{source, target, shape, axonal_delay, exponent, sign}] with indices into the
+sends_membrane, subtract}], hops [{source, target, shape, axonal_delay, exponent, sign}] with indices into the
 list inputs + populations, steps, samples, period, total_steps. Arrays:
 `input.<i>` [neurons, samples * period], `population.<i>.<parameter>`, `hop.<i>.<data|indices|indptr>`.
 """
@@ -15,27 +15,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, identity
 
 from targets.errors import UnsupportedNodeError
-from targets.graph.dynamics import Dynamics, house_dynamics
+from targets.graph.dynamics import Dynamics, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import Bias, fold_graph
 from targets.graph.kinds import READOUT
 from targets.loihi.align import align
+from targets.loihi.normalise import subtracts
 from targets.loihi.program import FixedPopulation, Program
+from targets.loihi.relays import REACH, WEIGHT, Relays
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class JobPopulation:
-    """One population for Lava: `values` are the parameters and tables of the worker's process."""
+    """One population for Lava: `values` are the parameters and tables of the worker's process.
+
+    `subtract`: soft reset.
+    """
 
     name: str
     offset: int
     values: dict[str, Array]
     sends_membrane: bool
+    subtract: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ def fixed_job(program: Program) -> Job:
         UnsupportedNodeError: a leaky integrator feeds synapses, or a bias exceeds 32 bits.
     """
     readouts = {p.name for p in program.populations if isinstance(program.graph.nodes[p.name], READOUT)}
+    relays = Relays(program)
+    populations = (*program.populations, *relays.populations.values())
     for hop in program.hops:
         if hop.source in readouts:
             raise UnsupportedNodeError(
@@ -85,15 +93,23 @@ def fixed_job(program: Program) -> Job:
     return Job(
         arithmetic="fixed",
         inputs=tuple(program.inputs),
-        populations=tuple(_fixed_population(p) for p in program.populations),
-        hops=tuple(
-            JobHop(h.source, h.target, h.matrix.astype(np.int32), h.axonal_delay, h.exponent, h.sign)
-            for h in program.hops
+        populations=tuple(_fixed_population(p) for p in populations),
+        hops=(
+            *(
+                JobHop(source, h.target, h.matrix.astype(np.int32), delay, h.exponent, h.sign)
+                for h, (source, delay) in zip(program.hops, relays.ends, strict=True)
+            ),
+            *(_relay_hop(source, relays.populations[name]) for name, source in relays.sources.items()),
         ),
         outputs=dict(program.outputs),
         currents=frozenset(p.name for p in program.populations),
         drain=program.drain,
     )
+
+
+def _relay_hop(source: str, relay: FixedPopulation) -> JobHop:
+    one = csr_matrix(WEIGHT * identity(relay.shape[0], dtype=np.int32))
+    return JobHop(source, relay.name, one, REACH - 1, 0, "excitatory")
 
 
 def _fixed_population(population: FixedPopulation) -> JobPopulation:
@@ -109,7 +125,9 @@ def _fixed_population(population: FixedPopulation) -> JobPopulation:
                 f"node {population.name!r}: {name} is {np.abs(table).max()}, allowed below 2^31"
             )
         values[name] = table.astype(np.int32)
-    return JobPopulation(population.name, population.offset, values, sends_membrane=False)
+    return JobPopulation(
+        population.name, population.offset, values, sends_membrane=False, subtract=population.subtract
+    )
 
 
 def float_job(graph: SpikingGraph) -> Job:
@@ -120,7 +138,7 @@ def float_job(graph: SpikingGraph) -> Job:
     """
     folding = fold_graph(graph)
     alignment = align(folding, graph.inputs)
-    models = {name: house_dynamics(graph, name) for name in graph.populations}
+    models = {name: dynamics(graph, name) for name in graph.populations}
     return Job(
         arithmetic="float64",
         inputs=graph.inputs,
@@ -130,6 +148,7 @@ def float_job(graph: SpikingGraph) -> Job:
                 alignment.offsets.get(name, 0),
                 _float_values(model, folding.biases.get(name, ())),
                 sends_membrane=model.threshold is None,
+                subtract=subtracts(model),
             )
             for name, model in models.items()
         ),
@@ -173,7 +192,7 @@ def write_job(job: Job, path: Path, inputs: dict[str, Array], record: dict[str, 
 
     Args:
         inputs: `{Input node: [T, B, neurons]}`.
-        record: which of "s", "u", "v" to keep of each population.
+        record: which of "s", "u", "v" to keep of each population; nothing of those left out.
     """
     steps, samples, _ = next(iter(inputs.values())).shape
     arrays: dict[str, Array] = {"spec": np.array(json.dumps(_spec(job, steps, samples, record)))}
@@ -203,8 +222,9 @@ def _spec(job: Job, steps: int, samples: int, record: dict[str, list[str]]) -> d
         {
             "neurons": p.values["bias_u" if job.arithmetic == "fixed" else "bias"].shape[1],
             "offset": p.offset,
-            "record": record[p.name],
+            "record": record.get(p.name, []),
             "sends_membrane": p.sends_membrane,
+            "subtract": p.subtract,
         }
         for p in job.populations
     ]

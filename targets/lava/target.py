@@ -23,7 +23,9 @@ from targets.lava.environment import HINT, WORKER, interpreter, probe
 from targets.lava.job import Job, fixed_job, float_job, write_job
 from targets.loihi.align import align
 from targets.loihi.lower import lower
+from targets.loihi.normalise import profile_refusals
 from targets.loihi.program import Program
+from targets.loihi.relays import check_relayed
 from targets.run import Run
 from targets.target import Refusal
 
@@ -65,7 +67,7 @@ class LavaTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why Lava cannot run the graph."""
-        found = check_graph(graph)
+        found = [*check_graph(graph, any_profile=True), *profile_refusals(graph)]
         return found or [refusal for rule in _RULES for refusal in rule(graph)]
 
     def compile(self, graph: SpikingGraph, options: LavaOptions) -> LavaExecutable:
@@ -76,7 +78,8 @@ class LavaTarget:
         """
         if options.arithmetic == "float64":
             return LavaExecutable(graph, float_job(graph), options.timeout_s)
-        return LavaExecutable(graph, fixed_job(options.program or lower(graph)), options.timeout_s)
+        program = options.program or lower(graph)
+        return LavaExecutable(graph, fixed_job(program), options.timeout_s, program)
 
     def unavailable(self) -> str | None:
         """Why Lava cannot run here, or None."""
@@ -94,6 +97,7 @@ class LavaExecutable:
     graph: SpikingGraph
     job: Job
     timeout_s: float
+    program: Program | None = None
 
     def run(self, x: Array, record: Collection[str] = (), states: bool = False) -> Run:
         """Run `x` [T, B, *input], all samples back to back in one run of Lava.
@@ -129,6 +133,8 @@ class LavaExecutable:
                 f"input {self.job.inputs[0]!r}: found values other than -1, 0 and 1, allowed spikes in fixed "
                 "arithmetic; use a spiking encoding"
             )
+        if self.program is not None:
+            check_relayed(self.program, x)
         return x.reshape(*x.shape[:2], -1)
 
     def _recorded(self, name: str, states: bool) -> list[str]:
@@ -159,6 +165,8 @@ class LavaExecutable:
         """`{population: {"s" | "u" | "v": [T, B, *shape]}}`."""
         found: dict[str, dict[str, Array]] = {}
         for i, population in enumerate(self.job.populations):
+            if population.name not in wanted:
+                continue
             shape = (samples, steps, *self.graph.shapes[population.name])
             arrays = {kind: np.load(folder / f"{i}.{kind}.npy") for kind in wanted[population.name]}
             found[population.name] = {

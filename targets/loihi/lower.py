@@ -2,12 +2,13 @@
 
 normalise.py  units of the threshold      scale.py     units of the chip
 rounding.py   integers in their fields    align.py     clock offsets and axonal delays
+formats.py    bits and exponents          calibrate.py formats of least error on data
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from targets.errors import ConfigError, UnsupportedNodeError
+from targets.errors import UnsupportedNodeError
 from targets.graph.dynamics import dynamics
 from targets.graph.fold import fold
 from targets.graph.graph import SpikingGraph
@@ -24,8 +25,9 @@ from targets.graph.hops import Folding, Hop, fold_graph
 from targets.graph.shapes import Shape
 from targets.loihi import limits
 from targets.loihi.align import Alignment, align
-from targets.loihi.normalise import normalise, refusals, row_scale
-from targets.loihi.program import FixedHop, FixedPopulation, LoweredRow, Program
+from targets.loihi.formats import Formats, HopFormat, formats
+from targets.loihi.normalise import normalise, refusals, row_scale, subtracts
+from targets.loihi.program import FixedHop, FixedPopulation, Integers, LoweredRow, Program
 from targets.loihi.rounding import (
     current_decay_field,
     decay_field,
@@ -38,33 +40,38 @@ from targets.loihi.scale import Normalised, choose_scale
 from targets.target import Refusal, listed
 
 
-def lower(graph: SpikingGraph, weight_bits: int = 8) -> Program:
+def lower(graph: SpikingGraph, weight_bits: int | Mapping[tuple[str, str], int] | Formats = 8) -> Program:
     """Lower `graph`.
 
     Args:
-        weight_bits: 1 to 8, for every hop.
+        weight_bits: 1 to 8 for every hop, or `{(source, target): bits}` with 8 for the others, or
+            formats, such as those of `calibrate.calibrated`.
 
     Raises:
         UnsupportedNodeError: with every reason at once.
-        ConfigError: `weight_bits` out of range.
+        ConfigError: `weight_bits` out of range or of no hop.
     """
-    if weight_bits not in limits.WEIGHT_BITS:
-        raise ConfigError(f"weight_bits: found {weight_bits}, allowed 1 to 8")
-    program, problems = attempt(graph, weight_bits)
+    if isinstance(weight_bits, int):
+        chosen = Formats(HopFormat(weight_bits))
+    elif isinstance(weight_bits, Formats):
+        chosen = weight_bits
+    else:
+        chosen = formats(fold_graph(graph), weight_bits)
+    program, problems = attempt(graph, chosen)
     if program is None:
         raise UnsupportedNodeError("loihi cannot hold this graph:\n" + listed(problems))
     return program
 
 
 @lru_cache(maxsize=4)
-def attempt(graph: SpikingGraph, weight_bits: int) -> tuple[Program | None, tuple[Refusal, ...]]:
+def attempt(graph: SpikingGraph, chosen: Formats) -> tuple[Program | None, tuple[Refusal, ...]]:
     """The lowered graph, or every reason why there is none."""
     problems = refusals(graph)
     if problems:
         return None, tuple(problems)
     folding = fold_graph(graph)
     alignment = align(folding, graph.inputs)
-    parts = [_lower_population(graph, name, folding, alignment, weight_bits) for name in graph.populations]
+    parts = [_lower_population(graph, name, folding, alignment, chosen) for name in graph.populations]
     problems = [problem for part in parts for problem in part.problems]
     if problems:
         return None, tuple(problems)
@@ -92,22 +99,25 @@ class _Lowered:
 
 
 def _lower_population(
-    graph: SpikingGraph, name: str, folding: Folding, alignment: Alignment, weight_bits: int
+    graph: SpikingGraph, name: str, folding: Folding, alignment: Alignment, chosen: Formats
 ) -> _Lowered:
     into = [i for i, hop in enumerate(folding.hops) if hop.target == name]
     units = normalise(graph, name, folding)
-    scale = choose_scale(units, [sign_mode(matrix.data) for matrix in units.hops], weight_bits)
+    signs = ["mixed" if chosen.mixed else sign_mode(matrix.data) for matrix in units.hops]
+    forms = [chosen.of(folding.hops[i]) for i in into]
+    scale = dict(chosen.scales).get(name) or choose_scale(units, signs, [form.bits for form in forms])
     hops = {
-        i: _hop(graph, folding.hops[i], matrix, scale, weight_bits, alignment.axonal_delays[i])
-        for i, matrix in zip(into, units.hops, strict=True)
+        i: _hop(graph, folding.hops[i], matrix, scale, (sign, form), alignment.axonal_delays[i])
+        for i, matrix, sign, form in zip(into, units.hops, signs, forms, strict=True)
     }
-    population = _population(graph, name, units, scale, alignment.offsets[name])
+    bias_v = round_membrane_bias(units.bias_v * scale * 2**limits.STATE_SHIFT, chosen.least_bias_exponent)
+    population = _population(graph, name, units, scale, bias_v, alignment.offsets[name])
     rows = _rows(population, units, scale, list(zip(hops.values(), units.hops, strict=True)))
     return _Lowered(population, hops, tuple(rows), tuple(overflows(population, list(hops.values()))))
 
 
 def _population(
-    graph: SpikingGraph, name: str, units: Normalised, scale: float, offset: int
+    graph: SpikingGraph, name: str, units: Normalised, scale: float, bias_v: Integers, offset: int
 ) -> FixedPopulation:
     current_based = isinstance(graph.nodes[name], nir.CubaLIF)
     return FixedPopulation(
@@ -117,24 +127,32 @@ def _population(
         dv=decay_field(units.decay),
         vth=round(scale),
         bias_u=round_source_bias(units.bias_u * scale),
-        bias_v=round_membrane_bias(units.bias_v * scale * 2**limits.STATE_SHIFT),
+        bias_v=bias_v,
         offset=offset,
+        subtract=subtracts(dynamics(graph, name)),
     )
 
 
-def _hop(graph: SpikingGraph, hop: Hop, matrix: csr_matrix, scale: float, bits: int, delay: int) -> FixedHop:
-    sign = sign_mode(matrix.data)
+def _hop(
+    graph: SpikingGraph,
+    hop: Hop,
+    matrix: csr_matrix,
+    scale: float,
+    form: tuple[str, HopFormat],
+    delay: int,
+) -> FixedHop:
+    sign, bits, asked = form[0], form[1].bits, form[1].exponent
     convolution = _convolution(graph, hop)
     kernel: NDArray[np.int64] | None = None
     if convolution is not None:
         node = copy.copy(graph.nodes[convolution])
         rows = row_scale(dynamics(graph, hop.target))
         weight = np.asarray(node.weight, dtype=np.float64) * _used_taps(node, graph.shapes[hop.source])
-        kernel, exponent = round_weights(weight * rows[0] * scale, sign, bits)
+        kernel, exponent = round_weights(weight * rows[0] * scale, sign, bits, asked)
         node.weight = kernel
         fixed = csr_matrix(fold(node, graph.shapes[hop.source])[0])
     else:
-        stored, exponent = round_weights(matrix.data * scale, sign, bits)
+        stored, exponent = round_weights(matrix.data * scale, sign, bits, asked)
         fixed = csr_matrix((stored, matrix.indices, matrix.indptr), shape=matrix.shape)
     fixed = csr_matrix(fixed.astype(np.int32))
     fixed.eliminate_zeros()

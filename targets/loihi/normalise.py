@@ -6,7 +6,7 @@ scales of the incoming hops, so that one hardware threshold serves the populatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import nir
 import numpy as np
@@ -19,19 +19,36 @@ from targets.graph.dynamics import Dynamics, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import Bias, Folding, fold_graph
 from targets.graph.kinds import READOUT, SPIKING, kind
-from targets.loihi import limits
 from targets.loihi.align import align
 from targets.loihi.scale import Normalised
 from targets.target import Refusal
 
+# Profiles that a core runs: exponential decays are other values of du and dv.
+_PROFILES: Mapping[str, tuple[object, ...]] = {
+    "integrator": ("euler", "exponential"),
+    "reset": ("to_value", "subtract"),
+    "comparison": (">",),
+    "spikes_per_step": ("one",),
+    "clip": (None,),
+}
+
+
+def subtracts(terms: Dynamics) -> bool:
+    """Whether a spike takes the threshold off the membrane."""
+    return terms.rule is not None and terms.rule.reset == "subtract"
+
+
+def unit(terms: Dynamics) -> NDArray[np.float64]:
+    """Per neuron: the threshold above the value that a reset leaves, float64 [neurons]."""
+    assert terms.threshold is not None
+    assert terms.reset is not None
+    threshold = terms.threshold.astype(np.float64).ravel()
+    return threshold if subtracts(terms) else threshold - terms.reset.astype(np.float64).ravel()
+
 
 def row_scale(terms: Dynamics) -> NDArray[np.float64]:
     """Per neuron: what one unit of summed input adds to the state, in thresholds."""
-    assert terms.threshold is not None
-    return (
-        np.asarray(terms.gain, dtype=np.float64).ravel()
-        / np.asarray(terms.threshold, dtype=np.float64).ravel()
-    )
+    return np.asarray(terms.gain, dtype=np.float64).ravel() / unit(terms)
 
 
 def normalise(graph: SpikingGraph, name: str, folding: Folding) -> Normalised:
@@ -43,8 +60,9 @@ def normalise(graph: SpikingGraph, name: str, folding: Folding) -> Normalised:
     current_based = isinstance(graph.nodes[name], nir.CubaLIF)
     on_membrane = np.zeros_like(on_input) if current_based else on_input
     if terms.leak is not None:
-        assert terms.threshold is not None
-        on_membrane = on_membrane + (terms.leak.astype(np.float64) / terms.threshold).ravel()
+        on_membrane = on_membrane + terms.leak.astype(np.float64).ravel() / unit(terms)
+    if not subtracts(terms):
+        on_membrane = _above_reset(on_membrane, terms)
     return Normalised(
         hops=hops,
         bias_u=on_input if current_based else np.zeros_like(on_input),
@@ -52,6 +70,23 @@ def normalise(graph: SpikingGraph, name: str, folding: Folding) -> Normalised:
         decay=_only(terms.decay, 1.0),
         decay_synapse=_only(terms.decay_synapse, 0.0),
     )
+
+
+def _above_reset(table: NDArray[np.float64], terms: Dynamics) -> NDArray[np.float64]:
+    """The table for v' = v - v_reset, which a reset leaves at 0.
+
+    v' decays toward -v_reset, hence the constant; v starts at 0, so v' at -v_reset, which the first
+    step adds.
+    """
+    assert terms.reset is not None
+    if not terms.reset.any():
+        return table
+    reset = terms.reset.astype(np.float64).ravel() / unit(terms)
+    decay = 1.0 if terms.decay is None else terms.decay.astype(np.float64).ravel()
+    rows = table if len(table) > 1 else np.vstack([table, table])
+    moved = rows - (1.0 - decay) * reset
+    moved[0] -= decay * reset
+    return moved
 
 
 def bias_table(biases: Sequence[Bias], neurons: int) -> NDArray[np.float64]:
@@ -68,22 +103,28 @@ def _only(values: NDArray[np.float32] | None, absent: float) -> float:
 
 def refusals(graph: SpikingGraph) -> list[Refusal]:
     """Every reason why `graph` cannot be lowered to a Loihi core."""
-    found = check_graph(graph)
+    found = [*check_graph(graph, any_profile=True), *profile_refusals(graph)]
     if found:
         return found
     for name in graph.populations:
         found.extend(_population_refusals(graph, name))
     found.extend(_output_refusals(graph))
     try:
-        folding = fold_graph(graph)
-        delays = align(folding, graph.inputs).axonal_delays
+        align(fold_graph(graph), graph.inputs)
     except GraphError as error:
-        return [*found, Refusal(graph.inputs[0], str(error))]
-    for hop, delay in zip(folding.hops, delays, strict=True):
-        if delay > limits.AXONAL_DELAY_MAX:
-            allowed = limits.AXONAL_DELAY_MAX
-            reason = f"hop from {hop.source!r} needs {delay} steps of axonal delay, allowed {allowed}"
-            found.append(Refusal(hop.target, reason))
+        found.append(Refusal(graph.inputs[0], str(error)))
+    return found
+
+
+def profile_refusals(graph: SpikingGraph) -> list[Refusal]:
+    """What the graph's profile asks for and no core does."""
+    found = []
+    for key, allowed in _PROFILES.items():
+        value = getattr(graph.profile, key)
+        if value not in allowed:
+            listed = ", ".join(map(repr, allowed))
+            hint = "train with, or convert to, a profile of the chip"
+            found.append(Refusal("profile", f"{key}={value!r}, allowed {listed}", hint))
     return found
 
 
@@ -97,16 +138,22 @@ def _population_refusals(graph: SpikingGraph, name: str) -> list[Refusal]:
     found = []
     for field in ("decay", "decay_synapse"):
         values = getattr(terms, field)
-        if values is not None and np.unique(values).size > 1:
-            reason = f"{field} takes {np.unique(values).size} values, allowed one in a hardware population"
-            found.append(Refusal(name, reason, "split the population by time constant"))
         if values is not None and not (values.min() >= 0.0 and values.max() <= 1.0):
             found.append(Refusal(name, f"{field} is {values.min()}, allowed 0 to 1", "use a dt below tau"))
-    if (terms.threshold <= 0).any():
-        found.append(Refusal(name, f"threshold is {terms.threshold.min()}, allowed > 0"))
-    if terms.reset.any():
-        found.append(Refusal(name, "v_reset is not 0", "shift v_threshold and v_leak by v_reset"))
+    groups = hardware_groups(terms)
+    if groups > 1:
+        reason = f"its neurons fall into {groups} groups of equal decays, allowed 1 in a hardware population"
+        found.append(Refusal(name, reason, "split the population by time constant, or share it"))
+    if not (unit(terms) > 0).all():
+        rule = "threshold" if subtracts(terms) else "threshold - v_reset"
+        found.append(Refusal(name, f"{rule} is {unit(terms).min()}, allowed > 0"))
     return found
+
+
+def hardware_groups(terms: Dynamics) -> int:
+    """Hardware populations that the neurons need: thresholds and gains fold into rows, decays do not."""
+    decays = [v.ravel() for v in (terms.decay, terms.decay_synapse) if v is not None]
+    return int(np.unique(np.stack(decays), axis=1).shape[1]) if decays else 1
 
 
 def _output_refusals(graph: SpikingGraph) -> list[Refusal]:

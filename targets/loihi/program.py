@@ -5,7 +5,10 @@ Per population, each step t of its window (Davies et al. 2018; Lava's bit-accura
     a = sum over hops of (W @ s) << exponent      with s taken 1 + axonal_delay steps earlier
     u = trunc(u * (4096 - (du + 1)) / 4096) + ((a + bias_u) << 6)    wraps into (-2^23, 2^23]
     v = trunc(v * (4096 - dv) / 4096) + u + bias_v                   clipped to +-(2^23 - 1)
-    spike = v > (vth << 6);  v = 0 where spike
+    spike = v > (vth << 6);  v = 0 where spike, or v - (vth << 6) under a soft reset
+
+A Loihi 1 core resets to zero only; the soft reset needs a programmable neuron of Loihi 2, and no neuron of
+Lava has it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from targets.graph.graph import SpikingGraph
+from targets.loihi import limits
 
 Integers = NDArray[np.int64]
 
@@ -45,6 +49,11 @@ class FixedHop:
     convolution: str | None = None
     kernel: Integers | None = None
 
+    @property
+    def relays(self) -> int:
+        """Relay neurons that each spike passes on the chip; a hop reaches 63 steps, axonal delay included."""
+        return self.axonal_delay // (limits.AXONAL_DELAY_MAX + 1)
+
 
 @dataclass(frozen=True)
 class FixedPopulation:
@@ -57,6 +66,7 @@ class FixedPopulation:
             holds from step K - 1 on. Carried by a constant source, in units of weights.
         bias_v: int64 [K, neurons], added to the membrane: mantissa << exponent, already shifted.
         offset: clock offset phi of the population in steps.
+        subtract: soft reset: a spike takes the threshold off the membrane instead of clearing it.
     """
 
     name: str
@@ -67,6 +77,7 @@ class FixedPopulation:
     bias_u: Integers
     bias_v: Integers
     offset: int
+    subtract: bool = False
 
 
 @dataclass(frozen=True)

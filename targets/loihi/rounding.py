@@ -22,22 +22,27 @@ def sign_mode(values: Floats) -> str:
     return "inhibitory" if (values <= 0).all() else "mixed"
 
 
-def round_weights(values: Floats, sign: str, bits: int) -> tuple[Integers, int]:
+def round_weights(values: Floats, sign: str, bits: int, exponent: int | None = None) -> tuple[Integers, int]:
     """Stored weights and exponent e with `values` ~ stored << e.
+
+    Args:
+        exponent: None takes the smallest that holds every value; below it, the largest are clipped.
 
     Raises:
         ConfigError: one bit for weights of both signs.
     """
     step, limit = weight_step(sign, bits), weight_limit(sign, bits)
     # Half a step above the limit still rounds to it.
-    exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limit + step / 2)
+    if exponent is None:
+        exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limit + step / 2)
     stored = np.rint(values / (step * 2**exponent)).astype(np.int64) * step
     return np.clip(stored, -limit, limit), exponent
 
 
-def round_membrane_bias(values: Floats) -> Integers:
+def round_membrane_bias(values: Floats, least_exponent: int = 0) -> Integers:
     """Biases in state units as mantissa << exponent, one exponent for the population."""
     exponent = exponent_for(float(np.abs(values).max(initial=0.0)), limits.BIAS_MANTISSA_MAX)
+    exponent = max(exponent, least_exponent)
     mantissa = np.rint(values / 2**exponent).astype(np.int64)
     return np.clip(mantissa, -limits.BIAS_MANTISSA_MAX, limits.BIAS_MANTISSA_MAX) << exponent
 

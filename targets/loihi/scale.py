@@ -62,21 +62,27 @@ def weight_limit(sign: str, bits: int) -> int:
     return 255 // step * step
 
 
-def choose_scale(population: Normalised, signs: Sequence[str], bits: int) -> float:
-    """Chip units of one threshold: the finest that keeps the contract; below 1 none does."""
+def choose_scale(population: Normalised, signs: Sequence[str], bits: int | Sequence[int]) -> float:
+    """Chip units of one threshold: the finest that keeps the contract; below 1 none does.
+
+    Args:
+        signs, bits: weight format of each hop; one number of bits serves them all.
+    """
+    widths = [bits] * len(signs) if isinstance(bits, int) else bits
     finest = [
-        weight_limit(sign, bits) / largest(matrix)
-        for matrix, sign in zip(population.hops, signs, strict=True)
+        weight_limit(sign, width) / largest(matrix)
+        for matrix, sign, width in zip(population.hops, signs, widths, strict=True)
         if matrix.nnz
     ]
-    bounds = [float(_THRESHOLD_AIM), *_field_bounds(population)]
+    bounds = [largest_scale(population)]
     if finest:
         bounds += [max(finest), min(finest) * 2**limits.WEIGHT_EXPONENT_MAX]
     return min(bounds)
 
 
-def _field_bounds(population: Normalised) -> list[float]:
-    bounds = []
+def largest_scale(population: Normalised) -> float:
+    """Bound of the scale that the current, the threshold and the biases set, weights aside."""
+    bounds = [float(_THRESHOLD_AIM)]
     total = np.abs(population.bias_u).max(axis=0)
     for matrix in population.hops:
         total = total + np.asarray(abs(matrix).sum(axis=1)).ravel()
@@ -87,7 +93,7 @@ def _field_bounds(population: Normalised) -> list[float]:
     if drive > 0:
         widest = limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX
         bounds.append(widest / (drive * 2**limits.STATE_SHIFT))
-    return bounds
+    return min(bounds)
 
 
 def exponent_for(magnitude: float, limit: float) -> int:

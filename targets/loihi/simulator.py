@@ -1,121 +1,156 @@
 """Batched simulator of lowered networks, the same to the last bit as Lava's fixed point.
 
-Runs on the chip's clock: in step t every population whose window is open takes what arrived, from
-spikes sent 1 + axonal_delay steps before. Integers live in float64 (below 2^53) and products in
-float32 (sums below 2^24, proven at lowering), so every number is exact.
+Each population runs in its own window: hop delays are those between windows, so that step t of every
+population belongs to step t of the input, and nothing has to wait for the chip's clock.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
+from numpy.typing import NDArray
 
-from targets.loihi import limits
-from targets.loihi.program import FixedHop, FixedPopulation, Program
-from targets.reference.stateless import convolve
-
-_WRAP = 2.0**limits.STATE_BITS
-_HALF = 2.0 ** (limits.STATE_BITS - 1)
-
-
-@dataclass
-class Recording:
-    """Spikes and states of each population, window-aligned lists over T of [B, neurons]."""
-
-    spikes: dict[str, list[Tensor]] = field(default_factory=dict)
-    u: dict[str, list[Tensor]] = field(default_factory=dict)
-    v: dict[str, list[Tensor]] = field(default_factory=dict)
+from targets.checks import check_input
+from targets.errors import ConfigError, DataError
+from targets.loihi.kernels.build import kernels as choose_kernels
+from targets.loihi.kernels.dense import DenseEngine
+from targets.loihi.kernels.engine import Engine, NotSpikesError, Recording
+from targets.loihi.kernels.events import EventEngine
+from targets.loihi.program import Program
+from targets.loihi.relays import check_relayed
+from targets.loihi.storage import save_program
+from targets.run import Run
 
 
-class Simulator:
-    """A lowered program, ready to run."""
+def engine(program: Program, kernels: str = "auto", device: str = "cpu") -> Engine:
+    """What runs `program`: event-driven C kernels on the processor, else dense products in torch.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        kernels: "auto" (C where a compiler is there; MSENAS_KERNELS overrules), "c" or "torch".
+        device: a device of torch; any but "cpu" runs in torch.
+
+    Raises:
+        ConfigError: an unknown choice, a device that torch does not have, or "c" on a device.
+        TargetUnavailableError: "c", without a compiler.
+    """
+    if device == "cpu":
+        found = choose_kernels(kernels)
+        return DenseEngine(program) if found.library is None else EventEngine(program, found.library)
+    if kernels == "c":
+        raise ConfigError(f"loihi: kernels 'c' on device {device!r}, allowed on 'cpu'")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise ConfigError(f"loihi: device {device!r} is not there: {said}") from None
+    return DenseEngine(program, device)
+
+
+class LoihiExecutable:
+    """A lowered network on the simulator.
+
+    `run` begins every sample at zero. `advance` and `step` carry the state on from call to call, of a
+    recurrent network too, until `reset`.
+    """
+
+    def __init__(self, program: Program, kernels: str = "auto", device: str = "cpu") -> None:
         self.program = program
-        self.synapses: Mapping[str, list[_Synapse]] = {
-            p.name: [_Synapse(program, hop) for hop in program.hops if hop.target == p.name]
-            for p in program.populations
-        }
+        self.graph = program.graph
+        self.engine = engine(program, kernels, device)
+        self._state: Any = None
 
-    @torch.no_grad()
-    def run(self, x: Mapping[str, Tensor], states: Collection[str] = ()) -> Recording:
-        """Run `{Input: [T, B, neurons] of integers}`; u and v of the populations in `states`."""
-        steps, batch = next(iter(x.values())).shape[:2]
-        # The chip's clock: what each population sent in step t, absent outside its window.
-        sent: dict[str, dict[int, Tensor]] = {name: dict(enumerate(values)) for name, values in x.items()}
-        neurons = {p.name: _Neurons(p, batch) for p in self.program.populations}
-        sent.update({name: {} for name in neurons})
-        recording = Recording()
-        for t in range(steps + max((p.offset for p in self.program.populations), default=0)):
-            for population in self.program.populations:
-                name, local = population.name, t - population.offset
-                if not 0 <= local < steps:
-                    continue
-                arrived = sum_arriving(self.synapses[name], sent, t)
-                sent[name][t] = spikes = neurons[name].step(arrived, local)
-                recording.spikes.setdefault(name, []).append(spikes)
-                if name in states:
-                    recording.u.setdefault(name, []).append(neurons[name].u)
-                    recording.v.setdefault(name, []).append(neurons[name].v)
-        return recording
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the lowered program as .npz."""
+        save_program(self.program, path)
+
+    def run(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
+        """Run `x` [T, B, *input] of spikes.
+
+        Raises:
+            DataError: `x` does not fit the Input or holds no spikes, or `record` names a node that is
+                folded into synapses.
+        """
+        started = time.perf_counter()
+        x = check_input(self.graph, x, record)
+        return self._run(self.engine.start(x.shape[1]), x, record, states, started)
+
+    def advance(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
+        """As `run`, from the state that the call before left; the first call sets the number of samples.
+
+        Raises:
+            DataError: as `run`, or another number of samples; the state stays as it was.
+        """
+        started = time.perf_counter()
+        x = integer_input(check_input(self.graph, x, record))
+        if self._state is None:
+            self._state = self.engine.start(x.shape[1])
+        if self._state.batch != x.shape[1]:
+            raise DataError(f"input holds {x.shape[1]} samples, allowed {self._state.batch} until reset()")
+        return self._run(self._state, x, record, states, started)
+
+    def step(self, x: NDArray[np.generic]) -> Mapping[str, NDArray[np.generic]]:
+        """`advance` by one step, `x` [B, *input]; `{Output: [B, *shape]}`."""
+        return {name: value[0] for name, value in self.advance(np.asarray(x)[None]).outputs.items()}
+
+    def reset(self) -> None:
+        """Forget the state that `advance` and `step` carry."""
+        self._state = None
+
+    def _run(
+        self, state: Any, x: NDArray[np.generic], record: Collection[str], states: bool, started: float
+    ) -> Run:
+        (source,) = self.program.inputs
+        reads = [self._read(name) for name in record]
+        check_relayed(self.program, x)
+        keep = {*self.program.outputs.values(), *reads} - {source}
+        kept = self.graph.populations if states else ()
+        fed = np.asarray(x, dtype=np.float32).reshape(*x.shape[:2], -1)
+        try:
+            found = self.engine.advance(state, {source: fed}, keep, kept)
+        except NotSpikesError:
+            integer_input(x)
+            raise
+        spikes = {name: self._shaped(name, values) for name, values in found.spikes.items()} | {source: x}
+        return Run(
+            outputs={name: spikes[read] for name, read in self.program.outputs.items()},
+            spike_counts={n: count.reshape(self.graph.shapes[n]) for n, count in found.counts.items()},
+            spikes={name: spikes[read] for name, read in zip(record, reads, strict=True)},
+            ran_on=f"Loihi simulator (fixed point, torch {torch.__version__}, {self.engine.said})",
+            seconds=time.perf_counter() - started,
+            steps=x.shape[0],
+            samples=x.shape[1],
+            states={name: self._states(name, found) for name in kept},
+        )
+
+    def _read(self, name: str) -> str:
+        found = self.program.outputs.get(name, name)
+        allowed = [*self.program.inputs, *(p.name for p in self.program.populations)]
+        if found not in allowed:
+            raise DataError(
+                f"record: {name!r} is folded into synapses on the chip, allowed {', '.join(allowed)}"
+            )
+        return found
+
+    def _states(self, name: str, found: Recording) -> dict[str, NDArray[Any]]:
+        return {"u": self._shaped(name, found.u[name]), "v": self._shaped(name, found.v[name])}
+
+    def _shaped(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        return values.reshape(*values.shape[:2], *self.graph.shapes[name])
 
 
-def sum_arriving(
-    synapses: list[_Synapse], sent: Mapping[str, Mapping[int, Tensor]], t: int
-) -> Tensor | float:
-    """Summed input that arrives in step t, float64 [B, neurons]; 0 where nothing was sent."""
-    total: Tensor | float = 0.0
-    for synapse in synapses:
-        spikes = sent[synapse.hop.source].get(t - 1 - synapse.hop.axonal_delay)
-        if spikes is not None:
-            total = total + synapse.deliver(spikes)
-    return total
-
-
-class _Synapse:
-    """One hop as a float32 product."""
-
-    def __init__(self, program: Program, hop: FixedHop) -> None:
-        self.hop = hop
-        self.factor = float(2**hop.exponent)
-        self.shape = program.graph.shapes[hop.source]
-        self.node = None if hop.convolution is None else program.graph.nodes[hop.convolution]
-        values = hop.matrix.toarray() if hop.kernel is None else hop.kernel
-        self.weight = torch.from_numpy(np.asarray(values, dtype=np.float32))
-
-    def deliver(self, spikes: Tensor) -> Tensor:
-        if self.node is None:
-            return functional.linear(spikes, self.weight).to(torch.float64) * self.factor
-        moved = convolve(self.node, spikes.reshape(-1, *self.shape), self.weight, None)
-        return moved.flatten(1).to(torch.float64) * self.factor
-
-
-class _Neurons:
-    """State of one population over a batch."""
-
-    def __init__(self, population: FixedPopulation, batch: int) -> None:
-        self.population = population
-        self.u = self.v = torch.zeros((batch, int(np.prod(population.shape))), dtype=torch.float64)
-        self.bias_u = torch.from_numpy(population.bias_u.astype(np.float64))
-        self.bias_v = torch.from_numpy(population.bias_v.astype(np.float64))
-        self.keep_u = float(limits.DECAY_ONE - (population.du + 1))
-        self.keep_v = float(limits.DECAY_ONE - population.dv)
-        self.threshold = float(population.vth << limits.STATE_SHIFT)
-
-    def step(self, arrived: Tensor | float, local: int) -> Tensor:
-        """Advance one step of the window; the spikes, float32 [B, neurons]."""
-        row = min(local, len(self.bias_u) - 1)
-        driven = (self.bias_u[row] + arrived) * 2.0**limits.STATE_SHIFT
-        u = torch.trunc(self.u * self.keep_u / limits.DECAY_ONE) + driven
-        self.u = _HALF - torch.remainder(_HALF - u, _WRAP)
-        row = min(local, len(self.bias_v) - 1)
-        v = torch.trunc(self.v * self.keep_v / limits.DECAY_ONE) + self.u + self.bias_v[row]
-        v = v.clamp(-limits.STATE_MAX, limits.STATE_MAX)
-        spikes = v > self.threshold
-        self.v = torch.where(spikes, 0.0, v)
-        return spikes.to(torch.float32)
+def integer_input(x: NDArray[np.generic]) -> NDArray[np.generic]:
+    """`x` if a chip can take it: whole numbers whose products stay exact."""
+    values = np.asarray(x, dtype=np.float64)
+    if (values != np.rint(values)).any():
+        raise DataError("input holds fractions; a chip takes whole numbers: use a spiking encoding")
+    if np.abs(values).max(initial=0) > 1:
+        raise DataError(
+            f"input holds graded values up to {np.abs(values).max():.0f}, "
+            "allowed spikes (-1, 0 or 1) in fixed arithmetic"
+        )
+    return x

@@ -21,8 +21,8 @@ from targets.graph.reader import load as load_graph
 from targets.graph.writer import save as save_graph
 from targets.loihi.program import FixedHop, FixedPopulation, LoweredRow, Program
 
-_FORMAT = "msenas-hw loihi program 1"
-_POPULATION_KEYS = ("name", "shape", "du", "dv", "vth", "offset")
+_FORMAT = "msenas-hw loihi program 2"
+_POPULATION_KEYS = ("name", "shape", "du", "dv", "vth", "offset", "subtract")
 _HOP_KEYS = ("source", "target", "exponent", "delay", "axonal_delay", "sign", "convolution")
 
 

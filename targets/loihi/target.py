@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from targets.checks import check_input
-from targets.errors import ConfigError, DataError
+from targets.errors import ConfigError
 from targets.graph.graph import SpikingGraph
+from targets.graph.hops import fold_graph
+from targets.loihi.formats import Formats, formats
 from targets.loihi.lower import attempt, lower
 from targets.loihi.program import Program
-from targets.loihi.simulator import Simulator
-from targets.loihi.storage import save_program
-from targets.run import Run
+from targets.loihi.simulator import LoihiExecutable
 from targets.target import Refusal
 
 
 @dataclass(frozen=True)
 class LoihiOptions:
-    """`program`: an already lowered network; `weight_bits`: 1 to 8, used where it is lowered here."""
+    """How a network runs.
+
+    Attributes:
+        weight_bits: 1 to 8 for every hop, `{(source, target): bits}`, or "auto": for each hop what gives
+            the least error on `calibration`, the fewest bits of equal error. Like `calibration`, used
+            where the graph is lowered here.
+        calibration: input [T, B, *input]; scales and exponents are chosen by the spikes that it causes
+            in the float network.
+        program: an already lowered network.
+        kernels: "auto" (C where a compiler is there, else torch; MSENAS_KERNELS overrules), "c" or "torch".
+        device: a device of torch; any but "cpu" runs in torch.
+
+    Raises:
+        ConfigError: another arithmetic, "auto" without calibration, or calibration beside a program.
+    """
 
     arithmetic: str = "fixed"
-    weight_bits: int = 8
+    weight_bits: int | str | Mapping[tuple[str, str], int] = 8
     program: Program | None = None
+    kernels: str = "auto"
+    device: str = "cpu"
+    calibration: NDArray[np.generic] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.arithmetic != "fixed":
+            raise ConfigError(f"loihi: arithmetic {self.arithmetic!r}, allowed fixed")
+        if isinstance(self.weight_bits, str) and self.weight_bits != "auto":
+            raise ConfigError(f"weight_bits: found {self.weight_bits!r}, allowed 1 to 8 or 'auto'")
+        if self.weight_bits == "auto" and self.calibration is None and self.program is None:
+            raise ConfigError("weight_bits='auto' chooses by data: give calibration=x, [T, B, *input]")
+        if self.program is not None and self.calibration is not None:
+            raise ConfigError("loihi: a program is lowered already, calibration has no use; leave one out")
 
 
 class LoihiTarget:
-    """Loihi's fixed-point arithmetic in torch."""
+    """Loihi's fixed-point arithmetic on batches."""
 
     name = "loihi"
     describes = "Loihi simulator, fixed point"
@@ -42,79 +65,29 @@ class LoihiTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why the graph cannot be lowered."""
-        return list(attempt(graph, 8)[1])
+        return list(attempt(graph, Formats())[1])
 
     def compile(self, graph: SpikingGraph, options: LoihiOptions) -> LoihiExecutable:
         """Lower the graph, or take the program given."""
-        if options.arithmetic != "fixed":
-            raise ConfigError(f"loihi: arithmetic {options.arithmetic!r}, allowed fixed")
-        return LoihiExecutable(options.program or lower(graph, options.weight_bits))
+        program = options.program or lower(graph, _formats(graph, options))
+        return LoihiExecutable(program, options.kernels, options.device)
 
     def unavailable(self) -> str | None:
         """Always available."""
         return None
 
 
-def integer_input(x: NDArray[np.generic]) -> NDArray[np.generic]:
-    """`x` if a chip can take it: whole numbers whose products stay exact."""
-    values = np.asarray(x, dtype=np.float64)
-    if (values != np.rint(values)).any():
-        raise DataError("input holds fractions; a chip takes whole numbers: use a spiking encoding")
-    if np.abs(values).max(initial=0) > 1:
-        raise DataError(
-            f"input holds graded values up to {np.abs(values).max():.0f}, "
-            "allowed spikes (-1, 0 or 1) in fixed arithmetic"
-        )
-    return x
+def _formats(graph: SpikingGraph, options: LoihiOptions) -> Formats:
+    auto = isinstance(options.weight_bits, str)
+    bits = 8 if isinstance(options.weight_bits, str) else options.weight_bits
+    given = formats(fold_graph(graph), bits)
+    if options.calibration is None:
+        return given
+    # Here, so that a lowering without data does not build the float network.
+    from targets.loihi.calibrate import calibrated
+    from targets.reference.target import ReferenceOptions, ReferenceTarget
 
-
-class LoihiExecutable:
-    """A lowered network on the simulator."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.graph = program.graph
-        self.simulator = Simulator(program)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the lowered program as .npz."""
-        save_program(self.program, path)
-
-    def run(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
-        """Run `x` [T, B, *input] of spikes."""
-        started = time.perf_counter()
-        x = integer_input(check_input(self.graph, x, record))
-        (source,) = self.program.inputs
-        fed = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).flatten(2)
-        kept = self.graph.populations if states else ()
-        recording = self.simulator.run({source: fed}, kept)
-        spikes = {name: self._shaped(name, values, np.float32) for name, values in recording.spikes.items()}
-        spikes[source] = np.asarray(x)
-        counts = {n: np.asarray((s != 0).sum(axis=(0, 1)), dtype=np.int64) for n, s in spikes.items()}
-        return Run(
-            outputs={name: spikes[read] for name, read in self.program.outputs.items()},
-            spike_counts=counts,
-            spikes={name: self._recorded(name, spikes) for name in record},
-            ran_on=f"Loihi simulator (fixed point, torch {torch.__version__})",
-            seconds=time.perf_counter() - started,
-            steps=x.shape[0],
-            samples=x.shape[1],
-            states={
-                name: {
-                    "u": self._shaped(name, recording.u[name], np.int64),
-                    "v": self._shaped(name, recording.v[name], np.int64),
-                }
-                for name in kept
-            },
-        )
-
-    def _recorded(self, name: str, spikes: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        found = spikes.get(self.program.outputs.get(name, name))
-        if found is None:
-            allowed = ", ".join(spikes)
-            raise DataError(f"record: {name!r} is folded into synapses on the chip, allowed {allowed}")
-        return found
-
-    def _shaped(self, name: str, values: list[torch.Tensor], dtype: Any) -> NDArray[Any]:
-        stacked = torch.stack(values).numpy().astype(dtype)
-        return stacked.reshape(*stacked.shape[:2], *self.graph.shapes[name])
+    read = (*graph.inputs, *graph.populations)
+    run = ReferenceTarget().compile(graph, ReferenceOptions()).run(options.calibration, read)
+    sent = {name: np.asarray(run.spikes[name]).reshape(run.steps * run.samples, -1) for name in read}
+    return calibrated(graph, sent, given, auto)

@@ -1,4 +1,4 @@
-"""A lowered network in the integers of a Loihi core, as one ONNX model, layer by layer.
+"""A lowered network in the integers of a Loihi core, as ONNX, layer by layer.
 
 Inputs and outputs are named as in the float form; spikes are float32, u and v int64. Synapses are
 float32 products, exact because every partial sum stays below 2^24; states are int64. Equations:
@@ -17,9 +17,10 @@ from targets.errors import DataError, GraphError
 from targets.graph.kinds import SPIKING
 from targets.graph.order import topological
 from targets.loihi.program import FixedHop, FixedPopulation, Integers, Program
-from targets.onnx.float_form import added, nonzero
+from targets.onnx.body import FLOAT, INT64, Body, DelayLine, check_bytes
+from targets.onnx.float_form import added
 from targets.onnx.metadata import metadata
-from targets.onnx.scan import FLOAT, INT64, DelayLine, ScanBuilder, check_bytes
+from targets.onnx.scan import scan_model
 from targets.onnx.stateless import window
 
 # float32 holds every integer up to this one.
@@ -30,7 +31,15 @@ _LIMIT = 2**23
 
 
 def fixed_model(program: Program, record: Collection[str] = (), states: bool = False) -> ModelProto:
-    """The fixed-point form of `program`.
+    """The portable form of `program`; raises what `fixed_body` does."""
+    body = fixed_body(program, record, states)
+    return scan_model(body, metadata(program.graph, "fixed", body))
+
+
+def fixed_body(
+    program: Program, record: Collection[str] = (), states: bool = False, counts: bool = True
+) -> Body:
+    """One step of `program` in integers.
 
     Raises:
         GraphError: a hop whose sums could leave float32's exact integers, a negative exponent, a
@@ -49,10 +58,11 @@ def fixed_model(program: Program, record: Collection[str] = (), states: bool = F
             allowed = ", ".join(shapes)
             raise DataError(f"record: {name!r} is folded into synapses in fixed point, allowed {allowed}")
         form.emit(f"{name}/spikes", program.outputs.get(name, name), program.graph.shapes[name])
-    form.count()
+    if counts:
+        form.count()
     if states:
         form.emit_states()
-    return form.body.model("network", metadata(program.graph, "fixed"))
+    return form.body
 
 
 def input_limit(program: Program) -> int:
@@ -86,7 +96,7 @@ class _FixedForm:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.body = ScanBuilder()
+        self.body = Body()
         self.sizes = {n: int(np.prod(s)) for n, s in program.inputs.items()}
         self.sizes.update({p.name: int(np.prod(p.shape)) for p in program.populations})
         self.spikes: dict[str, str] = {}
@@ -135,12 +145,13 @@ class _FixedForm:
     def count(self) -> None:
         """Events of every neuron of the Input and of the spiking populations."""
         graph = self.program.graph
-        spiking = [p for p in self.program.populations if isinstance(graph.nodes[p.name], SPIKING)]
-        shapes = {**self.program.inputs, **{p.name: p.shape for p in spiking}}
-        for name, shape in shapes.items():
-            value = self._reshaped(self.spikes[name], f"{name}/counted", shape)
-            events = nonzero(self.body, name, value) if name in self.program.inputs else value
-            self.body.count(f"{name}/count", events, shape)
+        for name, shape in self.program.inputs.items():
+            self.body.count_input(f"{name}/count", name, shape)
+        for population in self.program.populations:
+            name, shape = population.name, population.shape
+            if isinstance(graph.nodes[name], SPIKING):
+                value = self._reshaped(self.spikes[name], f"{name}/counted", shape)
+                self.body.count(f"{name}/count", value, shape)
 
     def _population(self, population: FixedPopulation) -> None:
         name, body = population.name, self.body
@@ -154,8 +165,11 @@ class _FixedForm:
         full = body.op("Clip", [v, low, high], f"{name}/clipped")
         threshold = self._integer(f"{name}/threshold", population.vth << 6)
         fired = body.op("Greater", [full, threshold], f"{name}/fired")
-        zero = self._integer(f"{name}/reset", 0)
-        after = body.op("Where", [fired, zero, full], f"{name}/v/next")
+        if population.subtract:
+            reset = body.op("Sub", [full, threshold], f"{name}/reset")
+        else:
+            reset = self._integer(f"{name}/reset", 0)
+        after = body.op("Where", [fired, reset, full], f"{name}/v/next")
         self.spikes[name] = body.op("Cast", [fired], name, to=FLOAT)
         body.keep(f"{name}/v", after)
         self.states[name]["v"] = after

@@ -1,4 +1,4 @@
-"""A spiking graph in float32 as one ONNX model.
+"""A spiking graph in float32 as ONNX.
 
 Inputs: the Input node, `[T, B, *shape]` float32. Outputs: each Output node `[T, B, *shape]`;
 `name/count` int64 [*shape], events of the Input (its non-zero values) and of every spiking
@@ -10,27 +10,35 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import nir
-import numpy as np
 from onnx import ModelProto
 
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION, SPIKING
 from targets.graph.order import topological
+from targets.onnx.body import FLOAT, Body, DelayLine
 from targets.onnx.metadata import metadata
 from targets.onnx.neurons import populate
-from targets.onnx.scan import FLOAT, DelayLine, ScanBuilder
+from targets.onnx.scan import scan_model
 from targets.onnx.stateless import apply
 
 
 def float_model(graph: SpikingGraph, record: Collection[str] = (), states: bool = False) -> ModelProto:
-    """The portable float32 form of `graph`.
+    """The portable form of `graph`; raises what `float_body` does."""
+    body = float_body(graph, record, states)
+    return scan_model(body, metadata(graph, "float32", body))
+
+
+def float_body(
+    graph: SpikingGraph, record: Collection[str] = (), states: bool = False, counts: bool = True
+) -> Body:
+    """One step of `graph` in float32, under its profile.
 
     Raises:
         GraphError: no dt, or a cycle without a Delay.
-        UnsupportedNodeError: not the house profile.
+        UnsupportedNodeError: a threshold that is not positive where the profile divides by it.
     """
-    body = ScanBuilder()
+    body = Body()
     waiting = [name for name, node in graph.nodes.items() if isinstance(node, nir.Delay)]
     delays = {name: steps for name in waiting if (steps := graph.delay_steps(name))}
     lines = {n: DelayLine(body, n, k, graph.shapes[n]) for n, k in delays.items()}
@@ -48,28 +56,22 @@ def float_model(graph: SpikingGraph, record: Collection[str] = (), states: bool 
             values[name] = total if name in waiting else apply(body, graph, name, total)
     for name in graph.outputs:
         body.emit(name, values[name], graph.shapes[name], FLOAT)
-    for name, node in graph.nodes.items():
-        if isinstance(node, (*SPIKING, nir.Input)):
-            events = nonzero(body, name, values[name]) if name in graph.inputs else values[name]
-            body.count(f"{name}/count", events, graph.shapes[name])
+    for name, node in graph.nodes.items() if counts else ():
+        if name in graph.inputs:
+            body.count_input(f"{name}/count", name, graph.shapes[name])
+        elif isinstance(node, SPIKING):
+            body.count(f"{name}/count", values[name], graph.shapes[name])
     for name in record:
         body.emit(f"{name}/spikes", values[name], graph.shapes[name], FLOAT)
-    return body.model("network", metadata(graph, "float32"))
+    return body
 
 
-def added(body: ScanBuilder, name: str, values: Sequence[str]) -> str:
+def added(body: Body, name: str, values: Sequence[str]) -> str:
     """The sum of `values` from left to right: the order of the edges is normative."""
     total = values[0]
     for position, value in enumerate(values[1:], start=1):
         total = body.op("Add", [total, value], f"{name}/input/{position}")
     return total
-
-
-def nonzero(body: ScanBuilder, name: str, value: str) -> str:
-    """1.0 where `value` is not zero, else 0.0: the events of an Input."""
-    zero = body.constant(f"{name}/silence", np.array(0, np.float32))
-    silent = body.op("Equal", [value, zero], f"{name}/silent")
-    return body.op("Cast", [body.op("Not", [silent], f"{name}/active")], f"{name}/events", to=FLOAT)
 
 
 def _step_order(graph: SpikingGraph, delays: Collection[str]) -> list[str]:

@@ -11,25 +11,60 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import FunctionProto, parser
 
-from targets.graph.dynamics import Dynamics, house_dynamics
+from targets.graph.dynamics import Dynamics, SpikeRule, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import kind
-from targets.onnx.scan import DOMAIN, FLOAT, OPSET, ScanBuilder
+from targets.onnx.body import DOMAIN, FLOAT, OPSET, Body
 
-_TERMS = ("gain", "decay_synapse", "decay", "leak", "threshold", "reset")
+_TERMS = ("gain", "decay_synapse", "decay", "leak", "threshold", "reset", "clip")
+_HOUSE = [
+    "fired = Greater(v_full, threshold)",
+    f"spikes = Cast <to = {FLOAT}> (fired)",
+    "v_next = Where(fired, reset, v_full)",
+]
+# Spikes of the membrane {v} as {out}: by comparison (inclusive?), or as many as whole thresholds reached.
+_ONE = {
+    False: ["{out}_above = Greater({v}, threshold)", "{out} = Cast <to = 1> ({out}_above)"],
+    True: ["{out}_above = GreaterOrEqual({v}, threshold)", "{out} = Cast <to = 1> ({out}_above)"],
+}
+_NONE = "{out}_none = Constant <value = float {{0.0}}> ()"
+_RATIO = "{out}_ratio = Div({v}, threshold)"
+_MANY = {
+    False: [
+        _NONE,
+        _RATIO,
+        "{out}_last = Constant <value = float {{1.0}}> ()",
+        "{out}_reached = Ceil({out}_ratio)",
+        "{out}_below = Sub({out}_reached, {out}_last)",
+        "{out} = Max({out}_below, {out}_none)",
+    ],
+    True: [_NONE, _RATIO, "{out}_reached = Floor({out}_ratio)", "{out} = Max({out}_reached, {out}_none)"],
+}
+# What follows the spikes, from `v_full` to `v_reset`.
+_RESETS = {
+    "to_value": [
+        "silence = Constant <value = float {0.0}> ()",
+        "fired = Greater(spikes, silence)",
+        "v_reset = Where(fired, reset, v_full)",
+    ],
+    "subtract": ["owed = Mul(spikes, threshold)", "v_reset = Sub(v_full, owed)"],
+    "subtract_late": ["v_reset = Identity(v_full)"],
+}
+_CLIP = ["v_over = Sub(v_reset, clip)", "v_inside = Relu(v_over)", "v_next = Add(v_inside, clip)"]
 
 
-def populate(body: ScanBuilder, graph: SpikingGraph, name: str, current: str, states: bool) -> str:
+def populate(body: Body, graph: SpikingGraph, name: str, current: str, states: bool) -> str:
     """Population `name` fed with `current` [B, *shape]; returns its output (spikes; v of a readout).
 
     With `states`, the model gets the outputs `name/v` and, where there is a current, `name/u`.
     """
     shape = graph.shapes[name]
-    terms = _present(house_dynamics(graph, name))
+    found = dynamics(graph, name)
+    terms = _present(found)
     kept = [state for state, used in (("u", "decay_synapse" in terms), ("v", True)) if used]
     before = [body.state(f"{name}/{state}", shape, FLOAT) for state in kept]
     coefficients = [body.constant(f"{name}/{term}", value) for term, value in terms.items()]
-    function = body.function(neuron_function(graph.nodes[name], tuple(terms)))
+    function = body.function(neuron_function(graph.nodes[name], tuple(terms), found.rule))
     after = [f"{name}/{state}/next" for state in kept]
     spikes = [f"{name}/now"] if "threshold" in terms else []
     results = body.call(function, [current, *before, *coefficients], name, [*after, *spikes], DOMAIN)
@@ -41,8 +76,10 @@ def populate(body: ScanBuilder, graph: SpikingGraph, name: str, current: str, st
 
 
 def _present(coefficients: Dynamics) -> dict[str, NDArray[np.float32]]:
-    """The terms a population has; one number where all its neurons share it."""
-    found = {term: getattr(coefficients, term) for term in _TERMS}
+    """The terms that a population's update reads; one number where all its neurons share it."""
+    rule = coefficients.rule
+    unread = {"reset"} if rule is not None and rule.reset != "to_value" else set[str]()
+    found = {term: getattr(coefficients, term) for term in _TERMS if term not in unread}
     return {
         term: np.array(value.flat[0]) if (value == value.flat[0]).all() else value
         for term, value in found.items()
@@ -50,32 +87,48 @@ def _present(coefficients: Dynamics) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def neuron_function(node: nir.NIRNode, terms: tuple[str, ...]) -> FunctionProto:
-    """The function of one kind of neuron: (S, states, coefficients) => (next states, spikes)."""
+def neuron_function(
+    node: nir.NIRNode, terms: tuple[str, ...], rule: SpikeRule | None = None
+) -> FunctionProto:
+    """The function of one kind of neuron: (S, states, coefficients) => (next states, spikes).
+
+    A graph has one profile, so `rule` needs no place in the function's name.
+    """
     name = kind(node) + ("Leak" if "leak" in terms else "")
     has_current, fires = "decay_synapse" in terms, "threshold" in terms
     states = ["u", "v"] if has_current else ["v"]
-    lines = ["drive = Mul(gain, S)"]
-    results = ["v_next"]
-    if has_current:
-        lines += ["u_kept = Mul(decay_synapse, u)", "u_next = Add(u_kept, drive)"]
-        results.insert(0, "u_next")
-    kept = "v"
-    if "decay" in terms:
-        lines.append("v_kept = Mul(decay, v)")
-        kept = "v_kept"
-    steps = [f"Add({kept}, {'u_next' if has_current else 'drive'})"]
-    if "leak" in terms:
-        lines.append(f"v_driven = {steps[0]}")
-        steps = ["Add(v_driven, leak)"]
-    lines.append(f"{'v_full' if fires else 'v_next'} = {steps[0]}")
+    results = ["u_next", "v_next"] if has_current else ["v_next"]
+    lines = _integrate(terms, "v_full" if fires else "v_next")
     if fires:
-        lines += [
-            "fired = Greater(v_full, threshold)",
-            f"spikes = Cast <to = {FLOAT}> (fired)",
-            "v_next = Where(fired, reset, v_full)",
-        ]
         results.append("spikes")
+        lines += _HOUSE if rule is None else _fire_by(rule, terms)
     signature = f"{name} ({', '.join(['S', *states, *terms])}) => ({', '.join(results)})"
     header = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}]>'
     return parser.parse_function(f"{header}\n{signature} {{\n" + "\n".join(lines) + "\n}")
+
+
+def _integrate(terms: tuple[str, ...], full: str) -> list[str]:
+    """Lines from the input and the states to the membrane `full`."""
+    lines, driven, kept = ["drive = Mul(gain, S)"], "drive", "v"
+    if "decay_synapse" in terms:
+        lines += ["u_kept = Mul(decay_synapse, u)", "u_next = Add(u_kept, drive)"]
+        driven = "u_next"
+    if "decay" in terms:
+        lines.append("v_kept = Mul(decay, v)")
+        kept = "v_kept"
+    if "leak" not in terms:
+        return [*lines, f"{full} = Add({kept}, {driven})"]
+    return [*lines, f"v_driven = Add({kept}, {driven})", f"{full} = Add(v_driven, leak)"]
+
+
+def _fire_by(rule: SpikeRule, terms: tuple[str, ...]) -> list[str]:
+    """Any other rule, from the membrane `v_full` and the one before it, `v`."""
+    counted = (_MANY if rule.many else _ONE)[rule.inclusive]
+    lines = []
+    if rule.reset == "subtract_late":
+        lines += [line.format(v="v", out="late") for line in counted]
+        lines += ["debt = Mul(late, threshold)", "v_paid = Sub(v_full, debt)"]
+    full = "v_paid" if lines else "v_full"
+    lines += [line.format(v=full, out="spikes") for line in counted]
+    after = [line.replace("v_full", full) for line in _RESETS[rule.reset]]
+    return [*lines, *after, *(_CLIP if "clip" in terms else ["v_next = Identity(v_reset)"])]

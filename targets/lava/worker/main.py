@@ -73,6 +73,7 @@ class Network:
             "shape": (size,),
             "window": {"offset": population["offset"], **window},
             "files": files,
+            "subtract": population["subtract"],
             "log_config": LogConfig(level=logging.INFO, level_console=logging.INFO),
         }
         given.update({name: values.pop(name) for name in ("du", "dv", "vth")})

@@ -101,7 +101,9 @@ def test_an_error_inside_lava_ends_the_worker_and_shows_its_traceback(tmp_path):
     spec = {
         "arithmetic": "float64",
         "inputs": 0,
-        "populations": [{"neurons": 2, "offset": 0, "record": ["s"], "sends_membrane": False}],
+        "populations": [
+            {"neurons": 2, "offset": 0, "record": ["s"], "sends_membrane": False, "subtract": False}
+        ],
         "hops": [],
         "steps": 3,
         "samples": 1,

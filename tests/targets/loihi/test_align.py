@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import nir
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from scipy.sparse import csr_matrix
 from targets import GraphError, SpikingGraph
 from targets.graph.hops import Folding, Hop, fold_graph
 from targets.loihi.align import align
+from targets.loihi.program import FixedHop
 
 
 def folding(hops: list[tuple[str, str, int]]) -> Folding:
@@ -74,18 +74,8 @@ def test_a_self_loop_needs_a_step() -> None:
         align(folding([("in", "a", 0), ("a", "a", 0)]), ["in"])
 
 
-def test_delay_beyond_the_chip_is_refused() -> None:
-    one = np.ones(2)
-    neuron = nir.IF(one * 1e3, one, one * 0)
-    nodes = {
-        "input": nir.Input({"input": np.array([2])}),
-        "w": nir.Linear(np.eye(2)),
-        "late": nir.Delay(one * 0.07),
-        "n": neuron,
-        "output": nir.Output({"output": np.array([2])}),
-    }
-    edges = [("input", "w"), ("w", "late"), ("late", "n"), ("n", "output")]
-    from targets.loihi.normalise import refusals
-
-    (refusal,) = refusals(SpikingGraph.build(nodes, edges, {"dt": 1e-3}))
-    assert "needs 69 steps of axonal delay, allowed 62" in str(refusal)
+def test_delay_beyond_the_axon_passes_relays() -> None:
+    """From 63 steps of axonal delay on, one relay neuron for every 63."""
+    one = csr_matrix(np.ones((1, 1)))
+    found = [FixedHop("a", "b", one, 0, 0, delay, "mixed").relays for delay in (0, 62, 63, 125, 126, 189)]
+    assert found == [0, 0, 1, 1, 2, 3]

@@ -89,7 +89,7 @@ def test_refusals_come_all_at_once() -> None:
         "w": nir.Linear(np.eye(2)),
         "mixed": nir.LIF(np.array([2e-3, 4e-3]), one, one * 0, one),
         "v": nir.Linear(np.eye(2)),
-        "raised": nir.IF(one * 1e3, one, one * 0.1),
+        "raised": nir.IF(one * 1e3, one * 0.1, one * 0.1),
         "u": nir.Linear(np.eye(2)),
         "read": nir.LI(one * 2e-3, one, one * 0),
         "output": nir.Output({"output": np.array([2])}),
@@ -99,7 +99,11 @@ def test_refusals_come_all_at_once() -> None:
     with pytest.raises(UnsupportedNodeError) as caught:
         targets.compile(graph, "loihi")
     text = str(caught.value)
-    for reason in ("'mixed': decay takes 2 values", "'raised': v_reset is not 0", "'read': LI does not fire"):
+    for reason in (
+        "'mixed': its neurons fall into 2 groups of equal decays, allowed 1",
+        "'raised': threshold - v_reset is 0.0, allowed > 0",
+        "'read': LI does not fire",
+    ):
         assert reason in text
 
 

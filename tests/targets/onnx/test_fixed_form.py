@@ -96,7 +96,8 @@ def integer_run(
             v = truncated(before["v"], 4096 - p.dv) + u + p.bias_v[min(t, len(p.bias_v) - 1)]
             v = np.clip(v, -(2**23) + 1, 2**23 - 1)
             sent[p.name][t] = v > (p.vth << 6)
-            own["u"][t], own["v"][t] = u, np.where(sent[p.name][t], 0, v)
+            reset = v - (p.vth << 6) if p.subtract else 0
+            own["u"][t], own["v"][t] = u, np.where(sent[p.name][t], reset, v)
     return sent, states
 
 
@@ -142,7 +143,7 @@ def test_random_recurrent_programs(seed: int) -> None:
         return rng.integers(-128, 128, (rows, columns)) * 2
 
     a = population("a", 6, du=int(rng.integers(0, 4095)), dv=int(rng.integers(0, 4096)), vth=900)
-    b = population("b", 5, dv=410, vth=1500, bias_u=rng.integers(-200, 300, (3, 5)))
+    b = population("b", 5, dv=410, vth=1500, bias_u=rng.integers(-200, 300, (3, 5)), subtract=bool(seed % 2))
     c = population("c", 4, du=2000, vth=3000, bias_v=rng.integers(-9000, 20000, (4, 4)))
     hops = [
         hop("in", "a", weights(6, 7), exponent=1),

@@ -299,8 +299,10 @@ def test_blocks_and_workers_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     graph = feedback_graph(6)
     x = events(np.random.default_rng(6), 12, 11, 5)
     whole = compiled(graph).run(x, ["a"], states=True)
-    monkeypatch.setattr("targets.onnx.target._BLOCK_BYTES", 12 * 3 * sum(map(np.prod, graph.shapes.values())))
-    parts = compiled(graph, threads=2).run(x, ["a"], states=True)
+    monkeypatch.setattr(
+        "targets.onnx.executable._BLOCK_BYTES", 12 * 3 * sum(map(np.prod, graph.shapes.values()))
+    )
+    parts = compiled(graph, workers=2).run(x, ["a"], states=True)
     assert_equal(whole, graph, x)
     assert_equal(parts, graph, x)
 

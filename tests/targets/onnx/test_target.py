@@ -43,19 +43,38 @@ def test_entry_point_finds_the_target() -> None:
 
 
 def test_every_refusal_at_once() -> None:
-    graph = small_graph({"reset": "subtract", "comparison": ">="})
-    reasons = [str(refusal) for refusal in OnnxTarget().check(graph)]
-    assert [any(word in reason for reason in reasons) for word in ("reset", "comparison", "dt")] == [True] * 3
-    with pytest.raises(UnsupportedNodeError, match=r"(?s)reset.*comparison.*dt"):
+    graph = small_graph()
+    nodes = {
+        **graph.nodes,
+        "late": nir.Delay(np.full(3, 1.5e-3)),
+        "second": nir.Input({"input": np.array([3])}),
+    }
+    edges = [("in", "fc"), ("fc", "lif"), ("lif", "late"), ("second", "late"), ("late", "out")]
+    graph = SpikingGraph.build(nodes, edges, {"dt": 1e-3})
+    assert [refusal.node for refusal in OnnxTarget().check(graph)] == ["late", "second"]
+    with pytest.raises(UnsupportedNodeError, match=r"(?s)'late'.*1.5 steps.*2 Input nodes"):
         targets.compile(graph, "onnx")
+    with pytest.raises(UnsupportedNodeError, match="dt is missing"):
+        targets.compile(small_graph({}), "onnx")
+
+
+def test_a_profile_that_no_chip_has_is_refused_in_fixed_point() -> None:
+    graph = small_graph({"dt": 1e-3, "spikes_per_step": "many"})
+    assert targets.compile(graph, "onnx").run(np.ones((2, 1, 2))).output.any()
+    with pytest.raises(UnsupportedNodeError, match="spikes_per_step='many'"):
+        targets.compile(graph, "onnx", arithmetic="fixed")
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"arithmetic": "float16"}, "arithmetic is 'float16', allowed float32, fixed"),
-        ({"provider": "tpu"}, "provider is 'tpu', allowed cpu, cuda"),
-        ({"threads": 0}, "threads is 0"),
+        ({"provider": "tpu"}, "provider is 'tpu', allowed cpu, cuda, tensorrt"),
+        ({"form": "tiny"}, "form is 'tiny', allowed portable, gpu"),
+        ({"steps": 4}, "portable form takes any"),
+        ({"form": "gpu", "steps": 4}, "batch is None, allowed a whole number"),
+        ({"form": "gpu", "steps": 0, "batch": 1}, "steps is 0, allowed a whole number"),
+        ({"workers": 0}, "workers is 0"),
         ({"speed": 1}, "speed"),
     ],
 )
@@ -110,6 +129,31 @@ def test_a_silent_fallback_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         TargetUnavailableError, match=r"asked for CUDA.*would run on CPUExecutionProvider: \S+"
     ):
         targets.compile(small_graph(), "onnx", provider="cuda")
+
+
+def test_a_fallback_that_was_asked_for_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    executable = targets.compile(small_graph(), "onnx", provider="cuda", fallback=True)
+    run = executable.run(np.ones((4, 2, 2)))
+    assert run.output.sum(0).tolist() == [[0, 4, 4]] * 2
+    assert " CPU, fallback (onnx: asked for CUDAExecutionProvider" in run.ran_on
+
+
+def test_two_wheels_at_once_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr("targets.onnx.session._installed", lambda package: True)
+    with pytest.raises(TargetUnavailableError, match="both installed and hide each other"):
+        targets.compile(small_graph(), "onnx", provider="tensorrt")
+
+
+def test_placement_counts_the_nodes_that_run() -> None:
+    found = targets.compile(small_graph(), "onnx").placement()
+    assert set(found) == {"CPUExecutionProvider"}
+    assert found["CPUExecutionProvider"]["Scan"] == 1
+    # Of the body: the product, and the neuron's function taken apart.
+    assert {"Greater", "Where", "Mul"} <= set(found["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize("arithmetic", OnnxTarget.arithmetics)

@@ -2,8 +2,8 @@
 
 The equations are Intel's: `subthr_dynamics`, `spiking_activation` and `reset_voltage` of Lava's own
 LIF models. What is ours: the window [offset, offset + steps) of each period, outside of which state
-is zero and nothing is sent; biases that depend on the step of the window; and recording to .npy
-files on disk.
+is zero and nothing is sent; biases that depend on the step of the window; recording to .npy files
+on disk; and the soft reset, which no neuron of Lava has.
 """
 
 import numpy as np
@@ -26,10 +26,13 @@ class GatedLIF(LIF):
     files : dict(name -> path of a .npy file [samples * steps, neurons]) for "s", "u", "v"
     tables : dict; fixed point: "bias_u", "bias_v" [K, neurons]; floating point: "bias" [K, neurons],
         "gain", "reset" [neurons]. Row K - 1 holds from step K - 1 of the window on.
+    subtract : bool, a spike takes the threshold off the membrane
     """
 
-    def __init__(self, *, shape, window, files, tables, **parameters):
-        super().__init__(shape=shape, window=window, files=files, tables=tables, **parameters)
+    def __init__(self, *, shape, window, files, tables, subtract, **parameters):
+        super().__init__(
+            shape=shape, window=window, files=files, tables=tables, subtract=subtract, **parameters
+        )
 
 
 class GatedNeuronwiseLIF(GatedLIF):
@@ -56,6 +59,7 @@ class Gate:
         super().__init__(proc_params)
         self.window = proc_params["window"]
         self.tables = proc_params["tables"]
+        self.subtract = proc_params["subtract"]
         self.records = {name: np.load(path, mmap_mode="r+") for name, path in proc_params["files"].items()}
 
     def run_spk(self):
@@ -97,6 +101,12 @@ class PyGatedLIFFixed(Gate, PyLifModelBitAcc):
         self.effective_bias = self.row("bias_v", step)
         self.subthr_dynamics(activation_in=received + self.row("bias_u", step))
 
+    def reset_voltage(self, spike_vector):
+        if self.subtract:
+            self.v[spike_vector] -= self.effective_vth
+        else:
+            super().reset_voltage(spike_vector)
+
 
 class GatedFloat(Gate, PyLifModelFloat):
     """Lava's floating-point LIF behind the gate, with a reset value other than zero."""
@@ -109,8 +119,10 @@ class GatedFloat(Gate, PyLifModelFloat):
         self.subthr_dynamics(activation_in=self.tables["gain"] * (received + self.row("bias", step)))
 
     def reset_voltage(self, spike_vector):
-        super().reset_voltage(spike_vector)
-        self.v[spike_vector] = self.tables["reset"][spike_vector]
+        if self.subtract:
+            self.v[spike_vector] -= self.vth[spike_vector]
+        else:
+            self.v[spike_vector] = self.tables["reset"][spike_vector]
 
 
 @implements(proc=GatedNeuronwiseLIF, protocol=LoihiProtocol)

@@ -1,0 +1,220 @@
+"""The event-driven engine: `kernels.c` on the processor."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.loihi import limits
+from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
+from targets.loihi.kernels.pack import Layout, Synapses, membrane_bias, synapses
+from targets.loihi.program import FixedPopulation, Program
+
+_WORD = 64
+_POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+
+
+def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
+# The four structures are as in kernels.c.
+class _Hop(ctypes.Structure):
+    _fields_ = [
+        *_fields(_LONG, "source delay"),
+        *_fields(_POINTER, "dense"),
+        *_fields(_LONG, "most exponent"),
+        *_fields(_POINTER, "first runs rows"),
+        *_fields(_LONG, "width divisor planar"),
+    ]
+
+
+class _Node(ctypes.Structure):
+    _fields_ = [*_fields(_LONG, "neurons words planes depth"), *_fields(_POINTER, "masks counts")]
+
+
+class _Population(ctypes.Structure):
+    _fields_ = [
+        *_fields(_LONG, "node first_hop last_hop"),
+        *_fields(_INT, "keep_u keep_v threshold subtract"),
+        *_fields(_POINTER, "bias_u bias_v"),
+        *_fields(_LONG, "rows_u rows_v"),
+        *_fields(_POINTER, "u v place"),
+        *_fields(_LONG, "size"),
+        *_fields(_POINTER, "spikes u_every v_every"),
+    ]
+
+
+class _Network(ctypes.Structure):
+    _fields_ = [
+        *_fields(_LONG, "batch steps elapsed inputs populations widest"),
+        *_fields(_POINTER, "nodes hops members fed"),
+    ]
+
+
+@dataclass
+class State:
+    """`batch` samples after `elapsed` steps.
+
+    Attributes:
+        masks: `{node: uint64 [B, depth, planes, words]}`, spikes of the last steps as bits.
+        u, v: `{population: int32 [B, padded neurons]}`.
+    """
+
+    batch: int
+    elapsed: int
+    masks: dict[str, NDArray[np.uint64]]
+    u: dict[str, NDArray[np.int32]]
+    v: dict[str, NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """One population; `hops` are sources, delays and weights."""
+
+    population: FixedPopulation
+    layout: Layout
+    bias_u: NDArray[np.int32] | None
+    bias_v: NDArray[np.int32]
+    hops: tuple[tuple[str, int, Synapses], ...]
+
+
+class EventEngine:
+    """A program for the library."""
+
+    def __init__(self, program: Program, library: ctypes.CDLL) -> None:
+        self.said = "C kernels"
+        self.inputs = {name: int(np.prod(shape)) for name, shape in program.inputs.items()}
+        layouts = {p.name: Layout.of(p.shape) for p in program.populations}
+        self.members = [_packed(program, p, layouts) for p in ordered(program)]
+        self.sizes = self.inputs | {name: layout.place.size for name, layout in layouts.items()}
+        self.depths = dict.fromkeys(self.sizes, 1)
+        for member in self.members:
+            for source, delay, _ in member.hops:
+                self.depths[source] = max(self.depths[source], delay + 1)
+        self._advance = library["fixed_advance"]
+        self._advance.argtypes = [_POINTER]
+
+    def start(self, batch: int) -> State:
+        """The state before the first step."""
+        masks = {
+            name: np.zeros(
+                (batch, self.depths[name], 2 if name in self.inputs else 1, -(-size // _WORD)), np.uint64
+            )
+            for name, size in self.sizes.items()
+        }
+        u, v = (
+            {m.population.name: np.zeros((batch, m.layout.place.size), np.int32) for m in self.members}
+            for _ in "uv"
+        )
+        return State(batch, 0, masks, u, v)
+
+    def advance(
+        self,
+        state: State,
+        x: Mapping[str, NDArray[np.float32]],
+        keep: Collection[str] = (),
+        states: Collection[str] = (),
+    ) -> Recording:
+        """See `Engine.advance`."""
+        fed = {name: np.ascontiguousarray(x[name], dtype=np.float32) for name in self.inputs}
+        steps = len(next(iter(fed.values())))
+        counts = {name: np.zeros(size, np.int64) for name, size in self.sizes.items()}
+        recording = Recording()
+        hops, members = self._hops(), (_Population * len(self.members))()
+        for i, (member, first) in enumerate(zip(self.members, self._firsts(), strict=True)):
+            members[i] = self._member(member, first, state, recording, steps, keep, states)
+        nodes = (_Node * len(self.sizes))(*(self._node(name, state, counts[name]) for name in self.sizes))
+        pointers = (_POINTER * len(fed))(*(array.ctypes.data for array in fed.values()))
+        network = _Network(
+            *(state.batch, steps, state.elapsed, len(self.inputs), len(members), max(self.sizes.values())),
+            *(ctypes.addressof(part) for part in (nodes, hops, members, pointers)),
+        )
+        failed = self._advance(ctypes.byref(network))
+        if failed < 0:
+            raise MemoryError("no memory for the currents of one step")
+        if failed:
+            raise NotSpikesError
+        state.elapsed += steps
+        recording.counts = {name: counts[name] for name in self.inputs} | {
+            m.population.name: counts[m.population.name][m.layout.position] for m in self.members
+        }
+        return recording
+
+    def _firsts(self) -> list[int]:
+        return [sum(len(m.hops) for m in self.members[:i]) for i in range(len(self.members))]
+
+    def _hops(self) -> Any:
+        index = {name: i for i, name in enumerate(self.sizes)}
+        found = [
+            _Hop(index[source], delay, *(_value(getattr(weights, f.name)) for f in fields(Synapses)))
+            for member in self.members
+            for source, delay, weights in member.hops
+        ]
+        return (_Hop * max(len(found), 1))(*found)
+
+    def _node(self, name: str, state: State, counts: NDArray[np.int64]) -> _Node:
+        masks = state.masks[name]
+        _, depth, planes, words = masks.shape
+        return _Node(self.sizes[name], words, planes, depth, masks.ctypes.data, counts.ctypes.data)
+
+    def _member(
+        self,
+        member: _Packed,
+        first: int,
+        state: State,
+        recording: Recording,
+        steps: int,
+        keep: Collection[str],
+        states: Collection[str],
+    ) -> _Population:
+        p, name = member.population, member.population.name
+        shape = (steps, state.batch, int(np.prod(p.shape)))
+        if name in keep:
+            recording.spikes[name] = np.zeros(shape, np.float32)
+        if name in states:
+            recording.u[name], recording.v[name] = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        records = (found.get(name) for found in (recording.spikes, recording.u, recording.v))
+        return _Population(
+            list(self.sizes).index(name),
+            first,
+            first + len(member.hops),
+            limits.DECAY_ONE - (p.du + 1),
+            limits.DECAY_ONE - p.dv,
+            p.vth << limits.STATE_SHIFT,
+            p.subtract,
+            *(_value(a) for a in (member.bias_u, member.bias_v)),
+            *(len(p.bias_u), len(p.bias_v)),
+            *(_value(a) for a in (state.u[name], state.v[name], member.layout.place)),
+            shape[2],
+            *(_value(a) for a in records),
+        )
+
+
+def _packed(program: Program, population: FixedPopulation, layouts: Mapping[str, Layout]) -> _Packed:
+    layout = layouts[population.name]
+    shapes = program.inputs | {p.name: p.shape for p in program.populations}
+    return _Packed(
+        population,
+        layout,
+        layout.spread(population.bias_u, 0),
+        membrane_bias(population, layout),
+        tuple(
+            (
+                hop.source,
+                local_delay(program, hop),
+                synapses(hop, layouts.get(hop.source), layout, shapes[hop.source]),
+            )
+            for hop in program.hops
+            if hop.target == population.name and hop.matrix.nnz
+        ),
+    )
+
+
+def _value(found: Any) -> Any:
+    return found.ctypes.data if isinstance(found, np.ndarray) else found

@@ -1,0 +1,165 @@
+"""A lowered program as the tables that `kernels.c` reads.
+
+Neurons of [channels, ...] lie with their channels side by side, so that one active input of a convolution
+adds a row of weights for each pixel it reaches. The rows of all channels of a source pixel lie together, and
+are kept once where they are equal. Rows are padded to whole vectors with neurons that never fire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.loihi.program import FixedHop, FixedPopulation
+
+LANES = 8
+_DENSE_LANES = 16
+_SHORT_MAX = 2**15 - 1
+# Largest table of dense rows, in bytes.
+_DENSE_BYTES = 1 << 26
+# A bias that keeps padding below any threshold; beyond it a membrane is clipped all the same.
+_BIAS_LIMIT = 2**26
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the neurons of a population lie.
+
+    Attributes:
+        place: int32 [padded]: the neuron in C order at each position, -1 for padding.
+        position: int64 [neurons]: the position of each neuron.
+        block: neurons side by side that a convolution reaches together.
+    """
+
+    place: NDArray[np.int32]
+    position: NDArray[np.int64]
+    block: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> Layout:
+        """Channels last where there are pixels; in C order otherwise."""
+        neurons = int(np.prod(shape))
+        channels = shape[0] if len(shape) > 1 else neurons
+        block = _padded(channels, LANES) if len(shape) > 1 else LANES
+        rows = np.arange(neurons).reshape(channels, -1).T
+        width = _padded(channels, LANES)
+        place = np.full((rows.shape[0], width), -1, dtype=np.int32)
+        place[:, :channels] = rows
+        flat = np.append(place.ravel(), np.full(-place.size % _DENSE_LANES, -1, dtype=np.int32))
+        return cls(flat, _inverse(flat, neurons), block)
+
+    def spread(self, table: NDArray[np.int64], absent: int) -> NDArray[np.int32]:
+        """`table` [K, neurons] in this layout, modulo 2^32."""
+        out = np.full((len(table), self.place.size), absent, dtype=np.int64)
+        out[:, self.position] = table
+        return np.ascontiguousarray(out.astype(np.uint32)).view(np.int32)
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """Weights of one hop; of `dense` and `first` one is None. As `hop` in kernels.c."""
+
+    dense: NDArray[np.int16] | None = None
+    most: int = 1
+    exponent: int = 0
+    first: NDArray[np.int64] | None = None
+    runs: NDArray[np.int32] | None = None
+    rows: NDArray[np.int32] | None = None
+    width: int = LANES
+    divisor: int = 1
+    planar: int = 0
+
+
+def membrane_bias(population: FixedPopulation, layout: Layout) -> NDArray[np.int32]:
+    """Biases of the membrane, cut where they clip it anyway."""
+    return layout.spread(np.clip(population.bias_v, -_BIAS_LIMIT, _BIAS_LIMIT), -_BIAS_LIMIT)
+
+
+def synapses(hop: FixedHop, source: Layout | None, target: Layout, shape: tuple[int, ...]) -> Synapses:
+    """The cheaper of dense rows and runs; `source` is None for an input of `shape`, kept in C order."""
+    coo = hop.matrix.tocoo()
+    sources = coo.col.astype(np.int64) if source is None else source.position[coo.col]
+    size = hop.matrix.shape[1] if source is None else source.place.size
+    targets, data = target.position[coo.row], coo.data.astype(np.int64)
+    largest = int(abs(data).max(initial=1))
+    cost, packed = min(
+        (
+            _runs(_Entries(sources, targets, data << hop.exponent), _split(source, shape, size), width)
+            for width in {LANES, target.block}
+        ),
+        key=lambda found: found[0],
+    )
+    area = size * target.place.size
+    if largest <= _SHORT_MAX and 2 * area <= _DENSE_BYTES and area / _DENSE_LANES <= cost:
+        dense = np.zeros((size, target.place.size), dtype=np.int16)
+        dense[sources, targets] = data
+        return Synapses(dense=dense, most=_SHORT_MAX // largest, exponent=hop.exponent)
+    return packed
+
+
+class _Entries(NamedTuple):
+    """Weights by position of source and target."""
+
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    data: NDArray[np.int64]
+
+
+class _Split(NamedTuple):
+    """How a source's position is split into pixel and channel; see `hop` in kernels.c."""
+
+    pixels: int
+    channels: int
+    divisor: int
+    planar: int
+
+
+def _split(source: Layout | None, shape: tuple[int, ...], size: int) -> _Split:
+    if len(shape) == 1:
+        return _Split(size, 1, 1, 0)
+    if source is None:
+        return _Split(size // shape[0], shape[0], size // shape[0], 1)
+    return _Split(-(-size // source.block), source.block, source.block, 0)
+
+
+def _runs(entries: _Entries, split: _Split, width: int) -> tuple[float, Synapses]:
+    """Runs of `width` neurons, and what all sources together cost in vectors."""
+    whole, rest = np.divmod(entries.sources, split.divisor)
+    pixel, channel = (rest, whole) if split.planar else (whole, rest)
+    block, lane = np.divmod(entries.targets, width)
+    blocks = int(block.max(initial=0)) + 1
+    key, which = np.unique(pixel * blocks + block, return_inverse=True)
+    values = np.zeros((len(key), split.channels, width), dtype=np.int32)
+    values[which, channel, lane] = entries.data.astype(np.uint32).view(np.int32)
+    rows, place = _distinct(values.reshape(len(key), -1))
+    runs = np.stack([key % blocks * width, place * rows.shape[1]], axis=1).astype(np.int32)
+    cost = len(key) * split.channels * (1 + width / LANES)
+    return cost, Synapses(
+        first=np.searchsorted(key // blocks, np.arange(split.pixels + 1)),
+        runs=np.ascontiguousarray(runs),
+        rows=rows,
+        width=width,
+        divisor=split.divisor,
+        planar=split.planar,
+    )
+
+
+def _distinct(values: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Distinct rows, and which of them each row is."""
+    raw = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 4))).ravel()
+    _, first, place = np.unique(raw, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(values[first]), place.ravel()
+
+
+def _inverse(place: NDArray[np.int32], neurons: int) -> NDArray[np.int64]:
+    position = np.empty(neurons, dtype=np.int64)
+    held = np.flatnonzero(place >= 0)
+    position[place[held]] = held
+    return position
+
+
+def _padded(size: int, lanes: int) -> int:
+    return size + -size % lanes

@@ -1,0 +1,245 @@
+"""Both engines of the simulator against the documented equations in Python integers, and streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+import targets
+from targets import ConfigError, DataError, GraphError, SpikingGraph
+from targets.loihi.kernels.build import kernels
+from targets.loihi.program import FixedHop, FixedPopulation, Program
+from targets.loihi.simulator import LoihiExecutable
+
+ENGINES = [
+    pytest.param("c", marks=pytest.mark.skipif(kernels().library is None, reason="no C kernels")),
+    "torch",
+]
+SHAPES = [(5,), (17,), (130,), (3, 4), (8, 3, 3), (12, 2, 5)]
+
+
+def lif(shape: tuple[int, ...]) -> nir.LIF:
+    one = np.ones(shape)
+    return nir.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one, v_reset=0 * one)
+
+
+def random_program(rng: np.random.Generator) -> Program:
+    """Three populations, a skip, a delayed self-loop and feedback; fields anywhere in range."""
+    shapes = {"in": SHAPES[rng.integers(6)], **{f"p{i}": SHAPES[rng.integers(6)] for i in (1, 2, 3)}}
+    size = {name: int(np.prod(shape)) for name, shape in shapes.items()}
+    nodes: dict[str, Any] = {"in": nir.Input(np.array(shapes["in"]))}
+    edges, before = [], "in"
+    for name in ("p1", "p2", "p3"):
+        nodes |= {
+            f"{name}f": nir.Flatten({"input": np.array(shapes[before])}, 0, -1),
+            f"{name}w": nir.Linear(np.ones((size[name], size[before]))),
+            f"{name}g": nir.Flatten({"input": np.array((size[name],))}, 0, -1),
+            name: lif((size[name],)),
+        }
+        shapes[name] = (size[name],)
+        edges += [
+            (before, f"{name}f"),
+            (f"{name}f", f"{name}w"),
+            (f"{name}w", f"{name}g"),
+            (f"{name}g", name),
+        ]
+        before = name
+    nodes["out"] = nir.Output(np.array([size["p3"]]))
+    graph = SpikingGraph.build(nodes, [*edges, ("p3", "out")], {"dt": 1e-3})
+    layouts = {name: shapes[name] for name in ("p1", "p2", "p3")}
+    for name in layouts:
+        found = [s for s in SHAPES if int(np.prod(s)) == size[name]]
+        layouts[name] = found[rng.integers(len(found))]
+    # Offsets 1, 2, 3: delay of the graph = 1 + axonal + phi(source) - phi(target).
+    links = [("in", "p1", 0, 0), ("p1", "p2", 0, 0), ("p2", "p3", 0, 0), ("in", "p3", 3, 1)]
+    links += [("p2", "p2", 3, 4), ("p3", "p1", 1, 4)]
+    return Program(
+        graph=graph,
+        populations=tuple(_population(rng, n, layouts[n], i) for i, n in enumerate(layouts, start=1)),
+        hops=tuple(_hop(rng, a, b, (size[b], size[a]), axonal, delay) for a, b, axonal, delay in links),
+        inputs={"in": shapes["in"]},
+        outputs={"out": "p3"},
+        drain=7,
+        table=(),
+    )
+
+
+def _population(rng: np.random.Generator, name: str, shape: tuple[int, ...], offset: int) -> FixedPopulation:
+    rows, neurons = rng.integers(1, 4), int(np.prod(shape))
+    widest = 4095 << 7
+    return FixedPopulation(
+        name=name,
+        shape=shape,
+        du=int(rng.choice([0, 1, 800, 4094, 4095])),
+        dv=int(rng.choice([0, 1, 500, 4095])),
+        vth=int(rng.choice([1, 300, 4096, 2**17 - 1])),
+        bias_u=rng.choice([0, -3, 200, 2**17], (rows, neurons)) * rng.integers(0, 2),
+        bias_v=rng.choice([0, -widest, 77, widest, 2**40, -(2**40)], (rows, neurons)),
+        offset=offset,
+        subtract=bool(rng.integers(2)),
+    )
+
+
+def _hop(
+    rng: np.random.Generator, source: str, target: str, shape: tuple[int, int], axonal: int, delay: int
+) -> FixedHop:
+    matrix = rng.choice([-256, -2, 1, 64, 255], shape) * (rng.random(shape) < rng.choice([0.02, 0.3, 1.0]))
+    return FixedHop(
+        source, target, csr_matrix(matrix.astype(np.int32)), int(rng.integers(10)), delay, axonal, "mixed"
+    )
+
+
+def by_the_equations(program: Program, x: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """`{population: {"s" | "u" | "v": [T, B, neurons]}}`; hops read s[t - delay]."""
+    steps, batch = x.shape[:2]
+    sent = {"in": x.reshape(steps, batch, -1).astype(np.int64)}
+    found = {p.name: {kind: np.zeros((steps, batch, p.bias_u.shape[1]), np.int64) for kind in "suv"}
+             for p in program.populations}  # fmt: skip
+    sent |= {name: kinds["s"] for name, kinds in found.items()}
+
+    def kept(value: np.ndarray, factor: int) -> np.ndarray:
+        return np.sign(value) * (np.abs(value) * factor // 4096)
+
+    for t in range(steps):
+        for p in program.populations:
+            a = p.bias_u[min(t, len(p.bias_u) - 1)] + np.zeros_like(found[p.name]["u"][t])
+            for hop in program.hops:
+                if hop.target == p.name and t >= hop.delay:
+                    a = a + (
+                        (sent[hop.source][t - hop.delay] @ hop.matrix.toarray().T.astype(np.int64))
+                        << hop.exponent
+                    )
+            u, v = (found[p.name][kind][t - 1] if t else 0 for kind in "uv")
+            u = kept(u, 4096 - p.du - 1) + (a << 6)
+            u = 2**23 - (2**23 - u) % 2**24
+            v = kept(v, 4096 - p.dv) + u + p.bias_v[min(t, len(p.bias_v) - 1)]
+            v = np.clip(v, 1 - 2**23, 2**23 - 1)
+            fired = v > p.vth << 6
+            rest = v - (p.vth << 6) if p.subtract else np.zeros_like(v)
+            for kind, value in (("s", fired), ("u", u), ("v", np.where(fired, rest, v))):
+                found[p.name][kind][t] = value
+    return found
+
+
+def spikes_of(rng: np.random.Generator, steps: int, batch: int, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.choice([0, 0, 0, 1, -1], (steps, batch, *shape)).astype(np.float32)
+
+
+def assert_equal(run: targets.Run, expected: dict[str, dict[str, np.ndarray]]) -> None:
+    for name, kinds in expected.items():
+        np.testing.assert_array_equal(run.spikes[name], kinds["s"])
+        np.testing.assert_array_equal(run.states[name]["u"], kinds["u"])
+        np.testing.assert_array_equal(run.states[name]["v"], kinds["v"])
+        np.testing.assert_array_equal(run.spike_counts[name], kinds["s"].sum(axis=(0, 1)))
+
+
+@pytest.mark.parametrize("kernels", ENGINES)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_every_spike_and_state_at_the_limits(kernels: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    x = spikes_of(rng, 9, 2, program.inputs["in"])
+    run = LoihiExecutable(program, kernels).run(x, record=["p1", "p2", "p3"], states=True)
+    assert_equal(run, by_the_equations(program, x))
+    np.testing.assert_array_equal(run.spike_counts["in"], (x != 0).sum(axis=(0, 1)))
+
+
+@pytest.mark.parametrize("kernels", ENGINES)
+def test_the_limits_are_met(kernels: str) -> None:
+    found = {"wrapped": 0, "clipped": 0, "subtracted": 0}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        program = random_program(rng)
+        x = spikes_of(rng, 9, 2, program.inputs["in"])
+        run = LoihiExecutable(program, kernels).run(x, record=["p1", "p2", "p3"], states=True)
+        for p in program.populations:
+            found["clipped"] += int((abs(run.states[p.name]["v"]) == 2**23 - 1).sum())
+            found["wrapped"] += int((abs(run.states[p.name]["u"]) > 2**22).sum())
+            found["subtracted"] += int(p.subtract and run.spikes[p.name].sum())
+    assert min(found.values()) > 50, found
+
+
+@pytest.mark.parametrize("kernels", ENGINES)
+def test_stretches_and_steps_carry_the_state(
+    kernels: str, recurrent_graph: Callable[..., SpikingGraph]
+) -> None:
+    graph = recurrent_graph(5)
+    x = (np.random.default_rng(5).random((11, 3, 1, 8, 8)) < 0.3).astype(np.uint8)
+    executable = targets.compile(graph, "loihi", kernels=kernels)
+    whole = executable.run(x, record=graph.populations, states=True)
+    assert whole.spike_counts["l3"].sum() > 0
+    for _ in range(2):
+        parts = [executable.advance(part, graph.populations, states=True) for part in np.split(x, [1, 3, 10])]
+        for name in graph.populations:
+            np.testing.assert_array_equal(np.concatenate([p.spikes[name] for p in parts]), whole.spikes[name])
+            np.testing.assert_array_equal(sum(p.spike_counts[name] for p in parts), whole.spike_counts[name])
+            joined = np.concatenate([p.states[name]["v"] for p in parts])
+            np.testing.assert_array_equal(joined, whole.states[name]["v"])
+        executable.reset()
+    for t in range(11):
+        np.testing.assert_array_equal(executable.step(x[t])["output"], whole.output[t])
+        if t == 5:
+            executable.run(x)
+
+
+@pytest.mark.parametrize("kernels", ENGINES)
+def test_what_a_stream_refuses_leaves_its_state(
+    kernels: str, recurrent_graph: Callable[..., SpikingGraph]
+) -> None:
+    x = (np.random.default_rng(6).random((8, 2, 1, 8, 8)) < 0.3).astype(np.float32)
+    executable = targets.compile(recurrent_graph(6), "loihi", kernels=kernels)
+    whole = executable.run(x).output
+    first = executable.advance(x[:4]).output
+    with pytest.raises(DataError, match="fractions"):
+        executable.advance(x[4:] / 2)
+    with pytest.raises(DataError, match=r"holds 1 samples, allowed 2 until reset\(\)"):
+        executable.advance(x[4:, :1])
+    with pytest.raises(DataError, match="folded into synapses"):
+        executable.advance(x[4:], record=["c2"])
+    np.testing.assert_array_equal(np.concatenate([first, executable.advance(x[4:]).output]), whole)
+
+
+@pytest.mark.parametrize("kernels", ENGINES)
+def test_steps_may_share_one_array(kernels: str) -> None:
+    rng = np.random.default_rng(3)
+    program = random_program(rng)
+    x = spikes_of(rng, 8, 2, program.inputs["in"])
+    executable = LoihiExecutable(program, kernels)
+    whole, buffer = executable.run(x).output, np.empty_like(x[0])
+    assert 0 < whole.sum() < whole.size
+    for t in range(len(x)):
+        buffer[:] = x[t]
+        np.testing.assert_array_equal(executable.step(buffer)["out"], whole[t])
+
+
+def test_a_hop_that_arrives_before_it_is_sent_is_refused() -> None:
+    program = random_program(np.random.default_rng(0))
+    late = program.populations[-1]
+    moved = FixedPopulation(**{**late.__dict__, "offset": 9})
+    wrong = Program(**{**program.__dict__, "populations": (*program.populations[:-1], moved)})
+    with pytest.raises(GraphError, match=r"'p2' -> 'p3' arrives 6 steps before"):
+        LoihiExecutable(wrong)
+
+
+def test_choices_that_do_not_exist_are_refused(recurrent_graph: Callable[..., SpikingGraph]) -> None:
+    graph = recurrent_graph()
+    with pytest.raises(ConfigError, match="allowed auto, c, torch"):
+        targets.compile(graph, "loihi", kernels="cuda")
+    with pytest.raises(ConfigError, match="allowed on 'cpu'"):
+        targets.compile(graph, "loihi", kernels="c", device="cuda")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="device 'cuda' is not there"):
+            targets.compile(graph, "loihi", device="cuda")
+    assert (
+        "torch kernels"
+        in targets.compile(graph, "loihi", kernels="torch").run(np.zeros((1, 1, 1, 8, 8))).ran_on
+    )
