@@ -121,7 +121,7 @@ class TargetConformance:
         executable = self._compiled(graph)
         whole = executable.run(x).output
         assert np.array_equal(executable.run(x).output, whole)
-        assert np.array_equal(executable.run(x[:, ::-1].copy()).output, whole[:, ::-1])
+        assert np.array_equal(executable.run(x[:, ::-1]).output, whole[:, ::-1])
         for sample in range(x.shape[1]):
             alone = executable.run(x[:, sample : sample + 1]).output
             assert np.array_equal(alone, whole[:, sample : sample + 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import nir
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor
 
 from targets.errors import GraphError
+from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
+from targets.reference.fused import FusedRun
+from targets.reference.hooks import Hooks
 from targets.reference.scan import State, scan
 from targets.reference.values import Carry, Values, summed
 
@@ -19,50 +23,105 @@ if TYPE_CHECKING:
     from targets.reference.network import ReferenceNetwork
 
 
+@dataclass(frozen=True)
+class Cycle:
+    """A cyclic component.
+
+    Attributes:
+        order: its members, each after what it reads in the same step.
+        delays: `{Delay: steps}` of those that hold at least one.
+        inner, outer: what each member reads inside the component and outside.
+    """
+
+    order: list[str]
+    delays: dict[str, int]
+    inner: dict[str, list[str]]
+    outer: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, graph: SpikingGraph, members: list[str]) -> Cycle:
+        """Component `members` of the graph."""
+        inside = set(members)
+        steps = {n: graph.delay_steps(n) for n in members if isinstance(graph.nodes[n], nir.Delay)}
+        delays = {name: number for name, number in steps.items() if number > 0}
+        cut = [(a, b) for a, b in graph.edges if {a, b} <= inside and b not in delays]
+        order = topological(members, cut)
+        if order is None:
+            raise GraphError(f"the cycle through {', '.join(sorted(members))} holds no Delay")
+        inner = {n: [s for s in graph.predecessors[n] if s in inside] for n in members}
+        outer = {n: [s for s in graph.predecessors[n] if s not in inside] for n in members}
+        return cls(order, delays, inner, outer)
+
+    def asked(self, graph: SpikingGraph, keep: Collection[str] | None) -> list[str]:
+        """The members whose outputs are kept or read outside the component."""
+        if keep is None:
+            return self.order
+        inside = set(self.order)
+        read = {a for a, b in graph.edges if a in inside and b not in inside}
+        return [name for name in self.order if name in read or name in keep]
+
+
 def run_cycle(
     network: ReferenceNetwork,
-    members: list[str],
+    cycle: Cycle,
     values: Values,
     states: Collection[str],
     carry: Carry,
     counts: Mapping[str, Tensor],
     keep: Collection[str] | None,
 ) -> None:
-    """Run component `members` over the steps of `values`, into it; see `ReferenceNetwork.forward`."""
-    _CyclicRun(network, members, values, carry, counts).run(
-        {name for name in members if name in states}, keep
+    """Run a component over the steps of `values`, into it; see `ReferenceNetwork.forward`."""
+    record = {name for name in cycle.order if name in states}
+    external = {n: _external(network, n, cycle.outer[n], values) for n in cycle.order if cycle.outer[n]}
+    asked = cycle.asked(network.graph, keep)
+    if _fusible(network, cycle, values, record):
+        FusedRun(network, cycle, values, external, carry, counts, record, asked).run(values, carry)
+    else:
+        _TapedRun(network, cycle, values, external, carry, counts).run(record, asked)
+
+
+def _fusible(network: ReferenceNetwork, cycle: Cycle, values: Values, record: Collection[str]) -> bool:
+    """Whether no hook acts, C kernels take every population and recorded states need no gradient."""
+    graph = network.graph
+    delays = {n for n in cycle.order if isinstance(graph.nodes[n], nir.Delay)}
+    populations = [network.coefficients[n].population for n in cycle.order if n in network.coefficients]
+    return (
+        type(network.hooks) is Hooks
+        and not (record and torch.is_grad_enabled())
+        and all(x.device.type == "cpu" and x.dtype == network.dtype for x in values.outputs.values())
+        and all(p is not None for p in populations)
+        # A Delay of no step, or behind another, is rare and goes the other way.
+        and delays == set(cycle.delays)
+        and not any(source in delays for name in delays for source in cycle.inner[name])
     )
 
 
-class _CyclicRun:
+def _external(network: ReferenceNetwork, name: str, sources: list[str], values: Values) -> Tensor:
+    total = summed(values.outputs[source] for source in sources)
+    transform = network.transforms.get(name)
+    return transform.external(total) if transform is not None else total
+
+
+class _TapedRun:
     def __init__(
         self,
         network: ReferenceNetwork,
-        members: list[str],
+        cycle: Cycle,
         values: Values,
+        external: Mapping[str, Tensor],
         carry: Carry,
         counts: Mapping[str, Tensor],
     ) -> None:
-        graph = network.graph
-        inside = set(members)
-        self.network, self.graph, self.values, self.carry = network, graph, values, carry
-        self.counts = counts
-        delays = {n: graph.delay_steps(n) for n in members if isinstance(graph.nodes[n], nir.Delay)}
-        self.delays = {name: steps for name, steps in delays.items() if steps > 0}
-        cut = [(a, b) for a, b in graph.edges if {a, b} <= inside and b not in self.delays]
-        order = topological(members, cut)
-        if order is None:
-            raise GraphError(f"the cycle through {', '.join(sorted(members))} holds no Delay")
-        self.order = order
-        self.inner = {n: [s for s in graph.predecessors[n] if s in inside] for n in members}
-        self.outer = {n: [s for s in graph.predecessors[n] if s not in inside] for n in members}
+        self.network, self.graph, self.values, self.carry = network, network.graph, values, carry
+        self.external, self.counts, self.delays = external, counts, cycle.delays
+        self.order, self.inner = cycle.order, cycle.inner
 
-    def run(self, record: Collection[str], keep: Collection[str] | None) -> None:
-        external = {n: self._external(n) for n in self.order if self.outer[n]}
+    def run(self, record: Collection[str], asked: Collection[str]) -> None:
+        external = self.external
         first = next(iter(self.values.outputs.values()))
         steps, batch = first.shape[:2]
         held = {n: list(self._held(n, batch, first)) for n in self.delays}
-        outputs: dict[str, list[Tensor]] = {n: [] for n in self._asked(keep)}
+        outputs: dict[str, list[Tensor]] = {n: [] for n in asked}
         recorded: dict[str, list[State]] = {n: [] for n in record}
         for t in range(steps):
             now = {name: memory[t] for name, memory in held.items()}
@@ -80,22 +139,9 @@ class _CyclicRun:
         self.values.outputs.update({name: torch.stack(out) for name, out in outputs.items()})
         self.values.states.update({name: State.stacked(states) for name, states in recorded.items()})
 
-    def _asked(self, keep: Collection[str] | None) -> list[str]:
-        """The members whose outputs are kept or read outside the component."""
-        if keep is None:
-            return self.order
-        inside = set(self.order)
-        read = {a for a, b in self.graph.edges if a in inside and b not in inside}
-        return [name for name in self.order if name in read or name in keep]
-
     def _held(self, name: str, batch: int, like: Tensor) -> Tensor:
         held = self.carry.held.get(name)
         return like.new_zeros((self.delays[name], batch, *self.graph.shapes[name])) if held is None else held
-
-    def _external(self, name: str) -> Tensor:
-        total = summed(self.values.outputs[source] for source in self.outer[name])
-        transform = self.network.transforms.get(name)
-        return transform.external(total) if transform is not None else total
 
     def _total(self, name: str, t: int, external: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Tensor:
         """Summed input of step t, in edge order where no transform splits it."""

@@ -22,7 +22,10 @@ class CurrentTransform(Protocol):
         ...
 
     def internal(self, current: Tensor) -> Tensor:
-        """`current` [B, *shape] from inside the population's cycle, one step."""
+        """`current` [B, *shape] from inside the population's cycle, one step.
+
+        A scaling that is constant over a run: the fused cycle asks for its factor once.
+        """
         ...
 
 

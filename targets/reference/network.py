@@ -19,7 +19,7 @@ from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION, SYNAPSE
 from targets.reference import stateless
 from targets.reference.checkpoint import run_segments
-from targets.reference.cycle import run_cycle
+from targets.reference.cycle import Cycle, run_cycle
 from targets.reference.hooks import CurrentTransform, Hooks
 from targets.reference.kernels.synapse import Synapse
 from targets.reference.scan import Coefficients, scan
@@ -65,7 +65,7 @@ class ReferenceNetwork(nn.Module):
         self.coefficients = {
             name: Coefficients.of(dynamics(graph, name), dtype, kernels) for name in graph.populations
         }
-        self._synapses = {
+        self.synapses = {
             name: synapse
             for name in self.weights
             if (
@@ -73,6 +73,9 @@ class ReferenceNetwork(nn.Module):
             )
         }
         self._unread = _unread(graph)
+        self._cycles = {
+            members[0]: Cycle.of(graph, members) for members in graph.components if members[0] in graph.cyclic
+        }
 
     def _parameter(self, name: str, value: object) -> nn.Parameter:
         parameter = nn.Parameter(stateless.tensor(value, self.dtype).clone())
@@ -115,11 +118,11 @@ class ReferenceNetwork(nn.Module):
     ) -> Values:
         """As `forward`, without checkpoints."""
         values = Values({name: x[name].to(self.dtype) for name in self.graph.inputs})
-        for name, synapse in self._synapses.items():
+        for name, synapse in self.synapses.items():
             synapse.begin(self.weights[name])
         for component, unread in zip(self.graph.components, self._unread, strict=True):
-            if component[0] in self.graph.cyclic:
-                run_cycle(self, component, values, states, carry, counts, keep)
+            if component[0] in self._cycles:
+                run_cycle(self, self._cycles[component[0]], values, states, carry, counts, keep)
             elif component[0] not in self.graph.inputs:
                 self._run_node(component[0], values, states, carry, counts)
             for name in () if keep is None else unread.difference(keep):
@@ -130,7 +133,7 @@ class ReferenceNetwork(nn.Module):
     def apply_stateless(self, name: str, x: Tensor, first: bool) -> Tensor:
         """Stateless node `name` on `x` [S, B, *input], with this module's parameters."""
         node = self.graph.nodes[name]
-        weight, bias, synapse = self.weights.get(name), self.biases.get(name), self._synapses.get(name)
+        weight, bias, synapse = self.weights.get(name), self.biases.get(name), self.synapses.get(name)
 
         def apply(x: Tensor) -> Tensor:
             if synapse is not None and x.device.type == "cpu":

@@ -143,7 +143,7 @@ class _Kept:
     @torch.no_grad()
     def run(self, steps: slice, samples: slice, carry: Carry) -> None:
         (name,) = self.network.graph.inputs
-        fed = torch.from_numpy(self.x[steps, samples]).to(self.network.dtype)
+        fed = torch.from_numpy(np.ascontiguousarray(self.x[steps, samples])).to(self.network.dtype)
         self.counts[name] += torch.count_nonzero(fed, dim=(0, 1))
         values = self.network({name: fed}, self.recorded, carry, self.keep, self.counts)
         for node in self.keep:

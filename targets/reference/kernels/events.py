@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from targets.graph.shapes import Shape, conv_margins, per_axis
 from targets.reference.kernels.build import kernels
-from targets.reference.kernels.memory import empty
+from targets.reference.kernels.memory import check
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -76,13 +77,17 @@ class Gather:
         outs = self.geometry.out_channels
         return min(_VECTORS, key=lambda v: -(-outs // (v * lanes)) * (v + 1))
 
+    def _wide(self, dtype: torch.dtype) -> int:
+        return self.vectors(dtype) * (_VECTOR_BYTES // dtype.itemsize)
+
     def packed(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Weight as [blocks, taps, channels, wide] and bias as [blocks * wide], zeros where padded."""
-        wide = self.vectors(weight.dtype) * (_VECTOR_BYTES // weight.dtype.itemsize)
+        wide = self._wide(weight.dtype)
         outs, channels = weight.shape[:2]
         more = -outs % wide
         rows = functional.pad(weight.detach().reshape(outs, channels, -1), (0, 0, 0, 0, 0, more))
-        rows = rows.view(-1, wide, channels, rows.shape[2]).permute(0, 3, 2, 1).contiguous()
+        rows = self._swapped(self._swapped(rows).view(-1, wide, rows[0].numel()))
+        rows = rows.view(len(rows), -1, channels, wide)
         if bias is None:
             return rows, weight.new_zeros(outs + more)
         return rows, functional.pad(bias.detach(), (0, more))
@@ -92,22 +97,30 @@ class Gather:
         g = self.geometry
         return g.out_channels >= 16 and g.channels * g.kernel_y * g.kernel_x >= 16
 
-    def run(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Outputs [N, *out] for `x` [N, *input], and which frames were left out, None for none."""
-        out = empty((x.shape[0], *self.out_shape), x.dtype)
-        left = torch.empty(x.shape[0], dtype=torch.bool)
-        most = int(DENSEST * (x.numel() // max(x.shape[0], 1)))
+    def run(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, left: Tensor) -> int:
+        """Outputs [N, *out] of `x` [N, *input], and which frames were `left` [N]; how many were.
+
+        Every tensor is contiguous.
+        """
+        frames, g = x.shape[0], self.geometry
+        size, wide = g.channels * g.height * g.width, self._wide(x.dtype)
+        taps, padded = g.channels * g.kernel_y * g.kernel_x, -(-g.out_channels // wide) * wide
+        check(x.dtype, frames * size, x)
+        check(x.dtype, frames * math.prod(self.out_shape), out)
+        check(x.dtype, padded, bias)
+        check(x.dtype, padded * taps, weight)
+        check(torch.bool, frames, left)
         gather, _, _ = _functions(kernels(self.choice).library, _DTYPES[x.dtype])
         number = gather(
             ctypes.byref(self.geometry),
-            x.shape[0],
-            most,
+            frames,
+            int(DENSEST * size),
             self.vectors(x.dtype),
             *(t.data_ptr() for t in (x, weight, bias, out, left)),
         )
         if number < 0:
             raise MemoryError("no memory for the events of a frame")
-        return out, left if number else None
+        return number
 
     def weight_gradient(self, x: Tensor, gradient: Tensor, left: Tensor, weight: Tensor) -> Tensor:
         """Gradient of `weight` from the frames of `x` [N, *input] not `left`.
@@ -115,18 +128,26 @@ class Gather:
         Args:
             gradient: of the outputs, [N, *out] with the channels moved last, contiguous.
         """
-        wide = self.vectors(x.dtype) * (_VECTOR_BYTES // x.dtype.itemsize)
-        outs, channels = weight.shape[:2]
+        wide = self._wide(x.dtype)
+        outs, channels, g = *weight.shape[:2], self.geometry
         blocks = -(-outs // wide)
         total = x.new_zeros((blocks, weight[0, 0].numel(), channels, wide))
+        check(x.dtype, x.shape[0] * g.channels * g.height * g.width, x)
+        check(x.dtype, x.shape[0] * math.prod(self.out_shape), gradient)
+        check(torch.bool, x.shape[0], left)
         _, scatter, _ = _functions(kernels(self.choice).library, _DTYPES[x.dtype])
         pointers = (t.data_ptr() for t in (x, gradient, left, total))
         if scatter(ctypes.byref(self.geometry), x.shape[0], self.vectors(x.dtype), *pointers) < 0:
             raise MemoryError("no memory for the events of a frame")
-        return total.permute(0, 3, 2, 1).reshape(blocks * wide, *weight.shape[1:])[:outs]
+        rows = self._swapped(total.flatten(1, 2)).view(blocks * wide, -1, channels)
+        return self._swapped(rows).view(-1, *weight.shape[1:])[:outs]
+
+    def _swapped(self, x: Tensor) -> Tensor:
+        return self.transposed(x, x.new_empty((x.shape[0], x.shape[2], x.shape[1])))
 
     def transposed(self, x: Tensor, out: Tensor) -> Tensor:
         """`x` [N, a, b] with its last two axes swapped, in `out` [N, b, a]; both contiguous."""
+        check(x.dtype, x.numel(), x, out)
         _, _, transpose = _functions(kernels(self.choice).library, _DTYPES[x.dtype])
         transpose(*x.shape, x.data_ptr(), out.data_ptr())
         return out

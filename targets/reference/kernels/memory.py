@@ -61,6 +61,21 @@ class _Blocks:
 _BLOCKS = _Blocks()
 
 
+def check(dtype: torch.dtype, elements: int, *tensors: Tensor | None) -> None:
+    """Whether the kernels may read and write `tensors`: their number of elements, dtype, place and layout.
+
+    Raises:
+        ValueError: one that they would overrun or misread.
+    """
+    for x in tensors:
+        if x is None or (x.numel() == elements and x.dtype == dtype and x.is_contiguous() and x.is_cpu):
+            continue
+        raise ValueError(
+            f"kernels: found {x.dtype} {tuple(x.shape)} with strides {x.stride()} on {x.device}, "
+            f"allowed {elements} contiguous {dtype} on the CPU"
+        )
+
+
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """An uninitialised tensor on the CPU."""
     size = math.prod(shape) * dtype.itemsize

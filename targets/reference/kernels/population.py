@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from targets.reference.kernels.memory import empty
+from targets.reference.kernels.memory import check, empty
 from targets.reference.surrogate import SLOPE
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
@@ -122,6 +122,8 @@ class Population:
         self, current: Tensor, u: Tensor | None, v: Tensor | None, history: bool, counts: Tensor | None
     ) -> Stretch:
         """As `scan`, without gradient, on contiguous tensors."""
+        check(self.dtype, current[0].numel(), u, v)
+        check(torch.int64, self.held[0].numel(), counts)
         last = torch.empty(current.shape[1:], dtype=self.dtype)
         found = Stretch(
             empty(current.shape, self.dtype),
@@ -138,6 +140,46 @@ class Population:
         )
         return found
 
+    def step(
+        self,
+        current: Tensor,
+        before: tuple[Tensor | None, Tensor],
+        after: tuple[Tensor | None, Tensor],
+        out: Tensor,
+        counts: Tensor | None,
+    ) -> None:
+        """One step on `current` [B, *shape]: `out`, and the states u and v `after`, which may be `before`."""
+        check(self.dtype, len(current) * self.held[0].numel(), current, *before, *after, out)
+        check(torch.int64, self.held[0].numel(), counts)
+        forward, _ = _functions(self.library, _DTYPES[self.dtype])
+        forward(
+            ctypes.byref(self.packed),
+            ctypes.byref(_drive(current[None], *before)),
+            *map(_at, (out, *after, None, None, counts)),
+        )
+
+    def step_backward(
+        self,
+        current: Tensor,
+        before: tuple[Tensor | None, Tensor],
+        out: Tensor | None,
+        states: tuple[Tensor | None, Tensor],
+        to_current: Tensor,
+    ) -> None:
+        """The gradient `to_current` of one step from those of `out` and `states`, which go back a step."""
+        _, backward = _functions(self.library, _DTYPES[self.dtype])
+        gradients = (_contiguous(out), *states, None, None, to_current, *states)
+        check(self.dtype, len(current) * self.held[0].numel(), current, *before, *gradients)
+        failed = backward(
+            ctypes.byref(self.packed),
+            ctypes.byref(_drive(current[None], *before)),
+            ctypes.byref(_Gradients(*map(_at, gradients))),
+            SLOPE,
+            1,
+        )
+        if failed:
+            raise MemoryError("no memory for the membranes of a step")
+
     def backward(
         self, current: Tensor, u: Tensor | None, v: Tensor | None, through_time: bool, given: Stretch
     ) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -145,6 +187,8 @@ class Population:
         kept = [
             _contiguous(g) for g in (given.outputs, given.u_last, given.v_last, given.u_every, given.v_every)
         ]
+        check(self.dtype, current.numel(), *(kept[i] for i in (0, 3, 4)))
+        check(self.dtype, current[0].numel(), u, v, *kept[1:3])
         out = empty(current.shape, self.dtype)
         v_first = torch.empty(current.shape[1:], dtype=self.dtype)
         u_first = torch.empty_like(v_first) if self.synapse else None

@@ -60,22 +60,36 @@ class Synapse:
 
     def run(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The output for a contiguous `x`, and which frames took the dense product, None for none."""
-        out, left = self.gather.run(x, *self._pack(weight, bias))
-        if left is not None and left.all():
-            out = stateless.apply(self.node, x, weight, bias)
-        elif left is not None:
+        out = empty((x.shape[0], *self.gather.out_shape), x.dtype)
+        left = torch.empty(x.shape[0], dtype=torch.bool)
+        number = self.fill(x, self.pack(weight, bias), weight, bias, out, left)
+        return out, left if number else None
+
+    def fill(
+        self,
+        x: Tensor,
+        packed: tuple[Tensor, Tensor],
+        weight: Tensor,
+        bias: Tensor | None,
+        out: Tensor,
+        left: Tensor,
+    ) -> int:
+        """The output of `x` into `out`, and which frames took the dense product into `left`; their number."""
+        number = self.gather.run(x, *packed, out, left)
+        if number == x.shape[0]:
+            out.copy_(stateless.apply(self.node, x, weight, bias))
+        elif number:
             out[left] = stateless.apply(self.node, x[left], weight, bias)
-        return out, left
+        return number
 
-    def channels_last(self, x: Tensor) -> Tensor:
-        """A contiguous `x` [N, channels, ...] of the same values, its channels last in memory."""
-        last = empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype)
-        self.gather.transposed(x.flatten(2), last.view(x.shape[0], -1, x.shape[1]))
-        return last.movedim(-1, 1)
+    def channels_last(self, x: Tensor, out: Tensor) -> Tensor:
+        """`x` [N, channels, ...] as [N, ..., channels] in `out`; a view of it with its channels second."""
+        self.gather.transposed(x.flatten(2), out.view(x.shape[0], -1, x.shape[1]))
+        return out.movedim(-1, 1)
 
-    def input_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor, out: Tensor) -> None:
-        """Gradient of `x` into `out`, both [N, *input], from that of the output, channels last."""
-        found = self._dense_gradient(gradient, x, weight, (True, False))
+    def input_gradient(self, gradient: Tensor, weight: Tensor, out: Tensor) -> None:
+        """Gradient of the input into `out` [N, *input], from that of the output, channels last."""
+        found = self._dense_gradient(gradient, out, weight, (True, False))
         last = found.movedim(1, -1)
         if last.is_contiguous():
             self.gather.transposed(last.flatten(1, -2), out.flatten(2))
@@ -91,23 +105,27 @@ class Synapse:
             found = found + self._dense_gradient(gradient[left], x[left], weight, (False, True))
         return found
 
+    def laid_out(self, weight: Tensor) -> Tensor:
+        """`weight` in the layout that the dense gradient takes it in."""
+        return weight.contiguous(memory_format=_layout(weight))
+
     def _dense_gradient(
         self, gradient: Tensor, x: Tensor, weight: Tensor, asked: tuple[bool, bool]
     ) -> Tensor:
         """The one gradient asked for, of x or of the weight."""
         axes = weight.dim() - 2
         before, after = conv_margins(self.node)
-        layout = torch.channels_last if axes == 2 else torch.contiguous_format
+        layout = _layout(weight)
         sizes = [size + b - a for size, a, b in zip(x.shape[2:], before, after, strict=True)]
         # torch pads both sides alike, so what the far side has more is part of the input.
-        inputs = x.new_empty((*x.shape[:2], *sizes)).contiguous(memory_format=layout)
+        inputs = torch.empty((*x.shape[:2], *sizes), dtype=x.dtype, memory_format=layout)
         inside = (slice(None), slice(None), *(slice(size) for size in x.shape[2:]))
         if asked[1]:
             inputs.zero_()[inside] = x
         found = torch.ops.aten.convolution_backward(
             gradient.contiguous(memory_format=layout),
             inputs,
-            weight.contiguous(memory_format=layout),
+            self.laid_out(weight),
             None,
             per_axis(self.node.stride, axes),
             before,
@@ -119,12 +137,16 @@ class Synapse:
         )
         return found[0][inside] if asked[0] else found[1]
 
-    def _pack(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def pack(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """The packed parameters; packed again where they changed."""
         key = tuple(v for t in (weight, bias) if t is not None for v in (t.data_ptr(), t._version))
         if self._packed is None or self._packed[0] != key:
             self._packed = (key, self.gather.packed(weight, bias))
         return self._packed[1]
+
+
+def _layout(weight: Tensor) -> torch.memory_format:
+    return torch.channels_last if weight.dim() == 4 else torch.contiguous_format
 
 
 class _Apply(torch.autograd.Function):
@@ -142,14 +164,16 @@ class _Apply(torch.autograd.Function):
         x, weight, _ = ctx.saved_tensors
         asked = ctx.needs_input_grad[1:]
         synapse, gradient = ctx.synapse, gradient.contiguous()
+        laid_out = synapse.laid_out(weight)
         left = torch.zeros(x.shape[0], dtype=torch.bool) if ctx.left is None else ctx.left
         to_x = empty(x.shape, x.dtype) if asked[0] else None
         to_weight = torch.zeros_like(weight) if asked[1] else None
         for at in range(0, x.shape[0], _FRAMES):
             here = slice(at, at + _FRAMES)
-            g = synapse.channels_last(gradient[here])
+            part = gradient[here]
+            g = synapse.channels_last(part, empty((*part.shape[:1], *part.shape[2:], part.shape[1]), x.dtype))
             if to_x is not None:
-                synapse.input_gradient(g, x[here], weight, to_x[here])
+                synapse.input_gradient(g, laid_out, to_x[here])
             if to_weight is not None:
                 to_weight += synapse.weight_gradient(g, x[here], weight, left[here])
         axes = (0, *range(2, gradient.dim()))

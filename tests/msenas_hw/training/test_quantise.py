@@ -141,6 +141,6 @@ def test_what_has_no_weight_of_a_core_is_refused(dense):
     nodes["e"] = nir.Affine(np.ones((2, 75), np.float32), np.zeros(2, np.float32))
     with pytest.raises(UnsupportedNodeError, match=r"training\.weight_bits: node 'pool'"):
         ChipGrid(graph.replace(nodes=nodes), 8)
-    late = dense.replace(profile={"dt": 1e-3, "reset": "subtract"})
+    late = dense.replace(profile={"dt": 1e-3, "reset": "subtract_late"})
     with pytest.raises(UnsupportedNodeError, match="loihi cannot hold this graph"):
         ChipGrid(late, 8)
