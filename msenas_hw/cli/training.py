@@ -44,6 +44,8 @@ class Job:
         initial: `(untrained network, weight draw)` of a seed; the draw is None where nothing is drawn.
         budgeted: whether the chip and the budget bind.
         told: what train.json says besides.
+        loaded: whether the first weights are a file's, so that the chip must hold them as they are; the
+            weights of an untrained network need not.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Job:
     initial: Callable[[int], tuple[SpikingGraph, int | None]]
     budgeted: bool = True
     told: Mapping[str, Any] = field(default_factory=dict)
+    loaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def job_of_model(
         checked = Samples.of(found, "validation", section.encoding, section.steps, shape)
         told["validation_accuracy_before"] = evaluate(graph, checked).accuracy
         say(f"validation before training: {told['validation_accuracy_before']:.4f}")
-    return Job(model.stem, place, resolved, found, begin, "budget" in given.model_fields_set, told)
+    budgeted = "budget" in given.model_fields_set
+    return Job(model.stem, place, resolved, found, begin, budgeted, told, loaded=not from_scratch)
 
 
 def conduct(job: Job, seeds: int | None, restart: bool) -> Report:
@@ -203,7 +207,7 @@ def _trained(job: Job, graph: SpikingGraph, seed: int, checkpoint: Checkpoint, f
     def excess(graph: SpikingGraph) -> Excess:
         return figures(graph, sample, budget).excess(budget)
 
-    if job.budgeted:
+    if job.budgeted and job.loaded:
         figures(graph, sample[:, :1], budget)
 
     return train(

@@ -9,7 +9,7 @@ graph, operations and weights are never seen. Larger is better.
     cosine              mean of 1 - cos between samples, over populations and steps, in [0, 1]
     pearson             mean of 1 - r, over populations and steps, in [0, 2]
     temporal-nuclear    sum over populations of the nuclear norm of their potentials, each sample around
-                        its own mean over time (default)
+                        its own mean over time (default); held within `bounded`, as for nuclear
     nuclear             the same around the mean of all patterns
     temporal-rank, rank                 the same two, with the square of the effective rank as the norm
     temporal-rank-spikes, rank-spikes   these two of the spikes
@@ -223,7 +223,16 @@ def _ranks(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -
 
 
 def _norms(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -> float:
-    return float(sum(spectrum(value, around).sum() for value in values.values()))
+    return float(sum(spectrum(bounded(value), around).sum() for value in values.values()))
+
+
+def bounded(potentials: NDArray[np.generic]) -> NDArray[np.floating[Any]]:
+    """Potentials held above minus the population's largest one, which reset keeps near the threshold.
+
+    A membrane that inhibition drives ever lower would else be the more different the lower it falls.
+    """
+    values = np.asarray(potentials, dtype=np.float32)
+    return np.maximum(values, -max(float(values.max()), 0.0))
 
 
 VARIANTS: Mapping[str, Callable[[Recording], float]] = {

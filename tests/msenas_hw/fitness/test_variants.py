@@ -124,12 +124,22 @@ def test_ranks_equal_those_of_the_singular_values(
 def test_nuclear_norms_equal_those_of_numpy(variant: str, axis: int | tuple[int, int]) -> None:
     recording = recorded()
     expected = 0.0
-    for values in recording.potentials.values():
+    for potentials in recording.potentials.values():
+        values = np.where(potentials < -potentials.max(), -potentials.max(), potentials)
         rows = (values - values.mean(axis=axis, keepdims=True)).reshape(STEPS_SHOWN * SAMPLES, -1)
         expected += float(np.linalg.norm(rows.astype(np.float64), "nuc"))
     assert score(variant, recording) == pytest.approx(expected, rel=1e-4)
     doubled = Recording(recording.spikes, {name: 2 * v for name, v in recording.potentials.items()})
     assert score(variant, doubled) == pytest.approx(2 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["nuclear", "temporal-nuclear"])
+def test_a_membrane_that_falls_without_end_gains_nothing(variant: str) -> None:
+    recording = recorded()
+    low = {name: np.where(v < 0, 1e3 * v - v.max(), v) for name, v in recording.potentials.items()}
+    lower = {name: np.where(v < 0, 1e6 * v - v.max(), v) for name, v in recording.potentials.items()}
+    found = [score(variant, Recording(recording.spikes, falling)) for falling in (low, lower)]
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
 def test_rank_is_that_of_the_double_centred_matrix_of_distances() -> None:

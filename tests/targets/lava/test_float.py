@@ -210,8 +210,8 @@ def test_all_refusals_at_once():
 
 def test_another_profile_is_refused():
     graph, _ = readouts(np.random.default_rng(0))
-    changed = graph.replace(profile=graph.profile.with_values({"reset": "subtract"}))
-    assert ["subtract" in refusal.reason for refusal in LavaTarget().check(changed)] == [True]
+    changed = graph.replace(profile=graph.profile.with_values({"reset": "subtract_late"}))
+    assert ["subtract_late" in refusal.reason for refusal in LavaTarget().check(changed)] == [True]
 
 
 def test_options_are_checked():
