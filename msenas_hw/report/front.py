@@ -66,7 +66,7 @@ def _fill(axes: Any, study: Study, alive: list[Measured]) -> None:
         axes.axvline(limit, color="grey", linestyle="--", label="energy budget")
     axes.set_xscale("log")
     axes.set_xlabel("energy (J / sample)")
-    axes.set_ylabel("RDM fitness")
+    axes.set_ylabel("fitness")
     axes.figure.colorbar(dots, ax=axes, label="latency (s / sample)")
     axes.legend()
 
