@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import nir
 import numpy as np
+import onnx
 import pytest
 
 import targets
@@ -253,6 +254,18 @@ def test_lava_and_the_simulator_load_the_same_file(run, model, tmp_path):
     ]
     assert runs[0].spikes["b"].any()
     assert np.array_equal(runs[0].spikes["b"], runs[1].spikes["b"])
+
+
+def test_the_gpu_form_needs_its_sizes(run, model, tmp_path):
+    out = tmp_path / "step.onnx"
+    given = ("compile", model, "--target", "onnx", "--form", "gpu")
+    assert run(*given, "--steps", 3, "--batch", 2, "-o", out)[0] == 0
+    graph = onnx.load(out).graph
+    assert not {"Scan", "Loop", "If"} & {node.op_type for node in graph.node}
+    code, _, err = run(*given, "-o", tmp_path / "other.onnx")
+    assert code == 2
+    assert "steps" in err
+    assert not (tmp_path / "other.onnx").exists()
 
 
 def test_talk_never_reaches_stdout(model):
