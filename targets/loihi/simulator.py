@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 
 from targets.checks import check_input
 from targets.errors import ConfigError, DataError
-from targets.loihi.kernels.build import kernels as choose_kernels
 from targets.loihi.kernels.dense import DenseEngine
 from targets.loihi.kernels.engine import Engine, NotSpikesError, Recording
 from targets.loihi.kernels.events import EventEngine
 from targets.loihi.program import Program
 from targets.loihi.relays import check_relayed
 from targets.loihi.storage import save_program
+from targets.reference.kernels.build import kernels as choose_kernels
 from targets.run import Run
+
+KERNELS = "targets.loihi.kernels"
 
 
 def engine(program: Program, kernels: str = "auto", device: str = "cpu") -> Engine:
@@ -39,7 +41,7 @@ def engine(program: Program, kernels: str = "auto", device: str = "cpu") -> Engi
         TargetUnavailableError: "c", without a compiler.
     """
     if device == "cpu":
-        found = choose_kernels(kernels)
+        found = choose_kernels(kernels, KERNELS)
         return DenseEngine(program) if found.library is None else EventEngine(program, found.library)
     if kernels == "c":
         raise ConfigError(f"loihi: kernels 'c' on device {device!r}, allowed on 'cpu'")

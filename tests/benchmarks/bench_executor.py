@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from executor_limits import Core, cpu_s
 from executor_networks import CLASSES, NETWORKS, DenseCost, events
-from executor_peers import PEERS
+from executor_peers import PEERS, available
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -184,17 +184,6 @@ def memory(case: Case, names: list[str]) -> dict[str, int]:
         command = [sys.executable, str(Path(__file__).with_name("executor_memory.py")), name, *where]
         found[name] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
-
-
-def available(net: str, wanted: list[str]) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """The peers that can be imported, and why the others cannot."""
-    peers, absent = {}, {}
-    for name in wanted:
-        try:
-            peers[name] = PEERS[name](NETWORKS[net]())
-        except ImportError as error:
-            absent[name] = str(error)
-    return peers, absent
 
 
 def report(options: argparse.Namespace) -> dict[str, Any]:

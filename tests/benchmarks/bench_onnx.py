@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from executor_limits import Core, cpu_s
 from executor_networks import NETWORKS, DenseCost, events
-from executor_peers import PEERS
+from executor_peers import PEERS, available
 from torch import Tensor, nn
 
 import targets
@@ -136,17 +136,6 @@ def _row(
         "build_ms": 1e3 * statistics.median(times["build"]),
         "cpu_s": {name: statistics.median(values) for name, values in times.items()},
     }
-
-
-def available(net: str, wanted: list[str]) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """The peers that can be imported, and why the others cannot."""
-    peers, absent = {}, {}
-    for name in wanted:
-        try:
-            peers[name] = PEERS[name](NETWORKS[net]())
-        except ImportError as error:
-            absent[name] = str(error)
-    return peers, absent
 
 
 def report(options: argparse.Namespace) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import nir
 import torch
-from executor_networks import DT_S, TAU_STEPS
+from executor_networks import DT_S, NETWORKS, TAU_STEPS
 from torch import Tensor, nn
 
 from targets.graph.graph import SpikingGraph
@@ -170,3 +170,14 @@ PEERS: Mapping[str, Callable[[SpikingGraph], nn.Module]] = {
     "spikingjelly": spikingjelly,
     "norse": norse,
 }
+
+
+def available(net: str, wanted: list[str]) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """The peers that can be imported, and why the others cannot."""
+    peers, absent = {}, {}
+    for name in wanted:
+        try:
+            peers[name] = PEERS[name](NETWORKS[net]())
+        except ImportError as error:
+            absent[name] = str(error)
+    return peers, absent

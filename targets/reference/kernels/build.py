@@ -1,4 +1,4 @@
-"""The kernels as a shared library, compiled by the system's C compiler at first use and kept.
+"""A package's kernels as a shared library, compiled by the system's C compiler at first use and kept.
 
 The file's name is a hash of the sources, the compiler's version and the processor's features, so a
 change of any of them compiles anew. Several processes may compile at once: each writes a file of its
@@ -26,6 +26,7 @@ from targets.errors import ConfigError, TargetUnavailableError
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _SECONDS = 120
 CHOICES = ("auto", "c", "torch")
+_OWN = "targets.reference.kernels"
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class Kernels:
     reason: str
 
 
-def kernels(choice: str = "auto") -> Kernels:
+def kernels(choice: str = "auto", package: str = _OWN) -> Kernels:
     """The kernels of `choice`; "auto" is MSENAS_KERNELS where set, else C where a compiler is there.
+
+    Args:
+        package: holds `kernels.c` and what it includes.
 
     Raises:
         ConfigError: an unknown choice.
@@ -57,34 +61,34 @@ def kernels(choice: str = "auto") -> Kernels:
         raise ConfigError(f"{source}={choice!r}, allowed {', '.join(CHOICES)}")
     if choice == "torch":
         return Kernels(None, "torch kernels", "chosen")
-    found = _compiled()
+    found = _compiled(package)
     if choice == "c" and found.library is None:
         raise TargetUnavailableError(f"C kernels: {found.reason}; install a C compiler or choose torch")
     return found
 
 
 @cache
-def _compiled() -> Kernels:
+def _compiled(package: str) -> Kernels:
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return Kernels(None, "torch kernels", "no C compiler (cc) found")
     try:
-        path = _built(compiler)
+        path = _built(compiler, package)
         return Kernels(ctypes.CDLL(str(path)), "C kernels", str(path))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         return Kernels(None, "torch kernels", f"{compiler} failed: {said.strip()}")
 
 
-def _built(compiler: str) -> Path:
-    sources = resources.files("targets.reference.kernels")
+def _built(compiler: str, package: str) -> Path:
+    sources = resources.files(package)
     with resources.as_file(sources) as folder:
         files = sorted([*folder.glob("*.c"), *folder.glob("*.inc")])
         version = _output([compiler, "--version"])
         key = hashlib.sha256("\0".join([version, _processor(), *_FLAGS]).encode())
         for file in files:
             key.update(file.read_bytes())
-        path = _folder() / f"kernels-{key.hexdigest()[:24]}.so"
+        path = _folder() / f"{package}-{key.hexdigest()[:24]}.so"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryDirectory(dir=path.parent) as workshop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import nir
@@ -21,6 +22,11 @@ def bar_pictures(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         at = rng.integers(0, 6)
         picture[(0, at) if label == 0 else (0, slice(None), at)] = 1.0
     return x.astype(np.float32), y.astype(np.int64)
+
+
+@pytest.fixture(scope="session")
+def draw_bars() -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
+    return bar_pictures
 
 
 @pytest.fixture(scope="session")

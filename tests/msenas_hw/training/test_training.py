@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import nir
 import numpy as np
 import pytest
@@ -49,20 +51,9 @@ def network(seed: int = 0) -> SpikingGraph:
     return SpikingGraph.build(nodes, edges, {"dt": 1e-3})
 
 
-def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of a horizontal (0) or vertical (1) bar with noise, in [0, 1]."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 2, count)
-    x = rng.random((count, 1, 6, 6)) * 0.2
-    for picture, label in zip(x, y, strict=True):
-        at = rng.integers(0, 6)
-        picture[(0, at) if label == 0 else (0, slice(None), at)] = 1.0
-    return x.astype(np.float32), y.astype(np.int64)
-
-
 @pytest.fixture(scope="module")
-def data() -> Dataset:
-    parts = [bars(count, seed) for seed, count in enumerate((160, 60, 60))]
+def data(draw_bars: Callable[[int, int], tuple[np.ndarray, np.ndarray]]) -> Dataset:
+    parts = [draw_bars(count, seed) for seed, count in enumerate((160, 60, 60))]
     return Dataset("bars", *(array for part in parts for array in part), classes=2, recorded=False)
 
 

@@ -15,12 +15,14 @@ from scipy.sparse import csr_matrix
 
 import targets
 from targets import ConfigError, DataError, GraphError, SpikingGraph
-from targets.loihi.kernels.build import kernels
 from targets.loihi.program import FixedHop, FixedPopulation, Program
-from targets.loihi.simulator import LoihiExecutable
+from targets.loihi.simulator import KERNELS, LoihiExecutable
+from targets.reference.kernels.build import kernels
 
 ENGINES = [
-    pytest.param("c", marks=pytest.mark.skipif(kernels().library is None, reason="no C kernels")),
+    pytest.param(
+        "c", marks=pytest.mark.skipif(kernels("auto", KERNELS).library is None, reason="no C kernels")
+    ),
     "torch",
 ]
 SHAPES = [(5,), (17,), (130,), (3, 4), (8, 3, 3), (12, 2, 5)]
