@@ -6,7 +6,7 @@ RUN := runs/quickstart
 # The network trained last.
 MODEL = $$(ls -t $(RUN)/artifacts/*/model.nir | head -n 1)
 
-.PHONY: quickstart install lava test lint types examples clean
+.PHONY: quickstart install lava test lint types examples docs clean
 
 quickstart: $(VENV)/.installed lava
 	if [ -f $(RUN)/run.toml ]; then $(BIN)/msenas resume $(RUN); \
@@ -47,5 +47,10 @@ types: $(VENV)/.installed-dev
 examples: $(VENV)/.installed-dev
 	for example in examples/[0-9]*.py; do echo "$$example"; $(BIN)/python "$$example" || exit 1; done
 
+# Warnings are errors (mkdocs.yml).
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean:
-	rm -rf $(VENV) .venv-lava runs
+	rm -rf $(VENV) .venv-lava runs site

@@ -10,57 +10,28 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from msenas_hw.budget import DEVICE_RESOURCES, RESOURCES, BudgetConfig, DeviceBudget
 from msenas_hw.data.config import DataConfig
 from msenas_hw.space import SpaceConfig
 from msenas_hw.training.config import TrainingConfig
 from targets.errors import ConfigError
 
-
-class BudgetConfig(BaseModel):
-    """Section `[budget]`: the chip, and what a sample may cost on it. A limit left out does not bind.
-
-    Attributes:
-        device: cost model of energy and latency.
-        chip: device whose limits the network must fit; by default the chip of `device`.
-        models: further cost models of energy, measured beside `device`.
-        robust: whether the front keeps only networks that no other dominates under any of the models.
-        energy_j: joules a sample.
-        latency_s: seconds a sample.
-        cores: neuron cores.
-        parameters: stored weights and biases.
-        synops: synaptic operations a sample.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    device: str = "loihi1-sanafe"
-    chip: str | None = None
-    models: tuple[str, ...] = ()
-    robust: bool = False
-    energy_j: float | None = Field(default=None, gt=0)
-    latency_s: float | None = Field(default=None, gt=0)
-    cores: int | None = Field(default=None, ge=1)
-    parameters: int | None = Field(default=None, ge=1)
-    synops: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _something_to_compare(self) -> BudgetConfig:
-        if self.robust and not self.models:
-            raise ValueError("robust: needs budget.models, the cost models to compare with budget.device")
-        if self.device in self.models or len(set(self.models)) != len(self.models):
-            raise ValueError(f"models: found {self.models}, allowed each once and not {self.device!r} again")
-        return self
-
-    @property
-    def fits_on(self) -> str:
-        """Name of the device whose limits bind."""
-        return self.chip or self.device
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits that are set, by resource."""
-        return {key: float(value) for key in RESOURCES if (value := getattr(self, key)) is not None}
-
+__all__ = [
+    "DEVICE_RESOURCES",
+    "RESOURCES",
+    "Algorithm",
+    "BaselinesConfig",
+    "BudgetConfig",
+    "Config",
+    "DeviceBudget",
+    "FitnessName",
+    "Objective",
+    "SearchConfig",
+    "SecondStageConfig",
+    "load_config",
+    "parse_config",
+    "read_toml",
+]
 
 _PATHS = (
     ("data", "name", ".npz"),
@@ -68,19 +39,25 @@ _PATHS = (
     ("budget", "device", ".toml"),
     ("budget", "chip", ".toml"),
 )
-RESOURCES = ("energy_j", "latency_s", "cores", "parameters", "synops")
-
+Algorithm = Literal["nsga2", "nsga3", "random", "regularised"]
+Objective = Literal[
+    "fitness", "energy_j", "latency_s", "synops", "spikes", "cores", "memory", "parameters"
+]  # fmt: skip
 
 FitnessName = Literal[
-    "temporal-nuclear", "nuclear", "temporal-rank", "rank", "temporal-rank-spikes", "rank-spikes",
+    "temporal-variance", "temporal-nuclear", "nuclear", "temporal-rank", "rank",
+    "temporal-rank-spikes", "rank-spikes",
     "manhattan-released", "manhattan", "hamming-logdet", "cosine", "pearson",
 ]  # fmt: skip
 
 
 class SearchConfig(BaseModel):
-    """Section `[search]`: NSGA-II.
+    """Section `[search]`: the algorithm and its objectives.
 
     Attributes:
+        algorithm: `nsga2` or `nsga3`; or one of the baselines, `random` sampling and `regularised` evolution.
+        objectives: what is weighed: fitness, the larger the better, and figures of a sample on
+            `budget.device`, the smaller the better. The front, its hypervolume and its pictures follow them.
         population: networks a generation.
         generations: generations, the random first one included.
         seed: of all randomness of the search.
@@ -92,14 +69,17 @@ class SearchConfig(BaseModel):
         macro_rate: probability that a cell's width or halving, a connection, or the number of cells mutates.
         infeasible_generations: generations without a network inside the budget, after which it stops.
         workers: evaluating processes; the result does not depend on it.
+        timeout_s: seconds after which an evaluation is given up and recorded as a failure; none by default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    algorithm: Algorithm = "nsga2"
+    objectives: tuple[Objective, ...] = Field(default=("fitness", "energy_j", "latency_s"), min_length=1)
     population: int = Field(default=32, ge=4)
     generations: int = Field(default=20, ge=1)
     seed: int = Field(default=0, ge=0)
-    fitness: FitnessName = "temporal-nuclear"
+    fitness: FitnessName = "temporal-variance"
     draws: int = Field(default=2, ge=2)
     crossover: float = Field(default=0.7, ge=0, le=1)
     micro_rate: float = Field(default=0.1, ge=0, le=1)
@@ -107,6 +87,32 @@ class SearchConfig(BaseModel):
     macro_rate: float = Field(default=0.1, ge=0, le=1)
     infeasible_generations: int = Field(default=3, ge=1)
     workers: int = Field(default=1, ge=1)
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> SearchConfig:
+        if len(set(self.objectives)) != len(self.objectives):
+            raise ValueError(f"objectives: found {self.objectives}, allowed each once")
+        if self.algorithm == "nsga3" and self.population < len(self.objectives):
+            raise ValueError(
+                f"population: found {self.population}, allowed at least {len(self.objectives)}, "
+                "since nsga3 keeps a reference direction for each objective"
+            )
+        return self
+
+
+class BaselinesConfig(BaseModel):
+    """Section `[baselines]`: further searches with the same number of evaluations, to compare with.
+
+    Attributes:
+        algorithms: of the baselines; none leaves the comparison out.
+        seeds: of each algorithm, the search's own among them: `search.seed` and the next ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    algorithms: tuple[Algorithm, ...] = ()
+    seeds: int = Field(default=1, ge=1)
 
 
 class SecondStageConfig(BaseModel):
@@ -146,8 +152,19 @@ class Config(BaseModel):
     space: SpaceConfig = Field(default_factory=lambda: SpaceConfig.model_validate({}))
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     second_stage: SecondStageConfig = SecondStageConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Config:
+        if self.budget.robust and "energy_j" not in self.search.objectives:
+            raise ValueError("budget.robust: needs energy_j among search.objectives, which the models judge")
+        if self.search.algorithm in self.baselines.algorithms:
+            raise ValueError(
+                f"baselines.algorithms: found {self.search.algorithm!r}, which is search.algorithm itself"
+            )
+        return self
 
     def same_search(self, other: Config) -> bool:
         """Whether two configurations give the same trials: all but the worker count, and training where no
@@ -190,6 +207,17 @@ def _anchor(table: dict[str, Any], folder: Path) -> None:
         value = values.get(key) if isinstance(values, dict) else None
         if isinstance(values, dict) and isinstance(value, str) and value.endswith(suffix):
             values[key] = str((folder / value).resolve())
+    budget = table.get("budget")
+    devices = budget.get("devices") if isinstance(budget, dict) else None
+    if isinstance(budget, dict) and isinstance(devices, dict):
+        budget["devices"] = {_device(name, folder): limits for name, limits in devices.items()}
+    elif isinstance(budget, dict) and isinstance(devices, list):
+        budget["devices"] = [_device(name, folder) for name in devices]
+
+
+def _device(name: Any, folder: Path) -> Any:
+    """The name of a device, a path made absolute."""
+    return str((folder / name).resolve()) if isinstance(name, str) and name.endswith(".toml") else name
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -243,7 +271,7 @@ def _explain(problem: Mapping[str, Any]) -> str:
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
-        return f"{key}.{_allowed(problem)}"  # a rule between keys; its text begins with the key
+        return ".".join([*path, _allowed(problem)])  # a rule between keys; its text begins with the key
     if problem["type"] == "missing":
         return f"{key}: missing; {'.'.join(path[:-1])} is {problem['input']!r}"
     if problem["type"] != "extra_forbidden":

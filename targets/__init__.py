@@ -17,8 +17,9 @@ from targets.errors import (
 )
 from targets.graph.graph import SpikingGraph
 from targets.graph.profile import Profile
-from targets.graph.reader import AssumptionWarning, load
+from targets.graph.reader import AssumptionWarning
 from targets.graph.writer import save
+from targets.loading import load
 from targets.run import Executable, Run
 from targets.target import Refusal, Target, compile, find, names
 

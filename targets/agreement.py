@@ -116,10 +116,11 @@ def verify(
     x: NDArray[np.generic],
     targets: Sequence[str],
     labels: NDArray[np.integer[Any]] | None = None,
+    program: Program | None = None,
 ) -> Agreement:
     """Run `x` [T, B, *input] on every target in every arithmetic it has, and compare each pair.
 
-    The network is lowered once; every fixed-point target runs that program.
+    The network is lowered once; every fixed-point target runs that program, or `program` where it is given.
 
     Raises:
         ConfigError, UnsupportedNodeError, TargetUnavailableError: a target is unknown, cannot run
@@ -128,7 +129,9 @@ def verify(
     arithmetics = {name: find(name).arithmetics for name in dict.fromkeys(targets)}
     shared = {a for one, other in combinations(arithmetics.values(), 2) for a in one if a in other}
     record = tuple(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING))
-    program, skipped = _lowered(graph, arithmetics, shared)
+    skipped: dict[str, str] = {}
+    if program is None:
+        program, skipped = _lowered(graph, arithmetics, shared)
     shared -= set(skipped)
     runs: dict[str, dict[str, Run]] = {}
     for name, available in arithmetics.items():

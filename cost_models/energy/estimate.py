@@ -23,6 +23,7 @@ from cost_models.energy import (
 )
 from cost_models.energy.plan import Model, Options, Plan, Price, Usage
 from cost_models.energy.report import Estimate
+from cost_models.fit.check import widths
 from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
 from targets.run import Run
@@ -47,7 +48,7 @@ def estimate(
     run: Run,
     device: str | Path,
     *,
-    weight_bits: int = 8,
+    weight_bits: int | Mapping[str, int] | None = None,
     inputs: str = "mapped",
     cores: Mapping[str, Sequence[int]] | None = None,
     batch: int = 1,
@@ -60,7 +61,7 @@ def estimate(
         graph: the network that ran.
         run: its spike counts; with the fixed arithmetic's where the chip is fixed-point.
         device: an energy device by name, or a TOML path.
-        weight_bits: stored width of weights, which decides the split over cores.
+        weight_bits: stored width of weights, which decides the split over cores; as in `check`.
         inputs: "mapped" charges Input neurons as neurons that fire, as SANA-FE does; "injected"
             charges their packets and synapses only. Models without a placement charge no Input neurons.
         cores: `{node: core numbers}` for every Input and population, a placement by hand in equal
@@ -83,7 +84,7 @@ def estimate(
     if batch < 1 or batch != int(batch):
         raise ConfigError(f"batch: found {batch}, allowed a whole number >= 1")
     by_hand = None if cores is None else tuple((name, tuple(where)) for name, where in cores.items())
-    plan = _plan(graph, source, Options(weight_bits, inputs, by_hand, int(batch)))
+    plan = _plan(graph, source, Options(widths(graph, weight_bits), inputs, by_hand, int(batch)))
     found = events(graph, run)
     price = plan.price(Usage(found, run.steps, run.samples))
     return _estimate(source, plan, price, activity_of(graph, run, found))

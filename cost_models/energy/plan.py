@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cost_models.activity import NeuronEvents
 from cost_models.device import Device
-from cost_models.fit.report import Slice
+from cost_models.fit.report import Slice, WeightBits
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
 
@@ -23,7 +23,7 @@ class Options:
         cores: `(node, core numbers)` of a placement by hand, or None.
     """
 
-    weight_bits: int = 8
+    weight_bits: WeightBits = 8
     inputs: str = "mapped"
     cores: tuple[tuple[str, tuple[int, ...]], ...] | None = None
     batch: int = 1

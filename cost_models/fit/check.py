@@ -13,6 +13,7 @@ from cost_models.fit.chips import Chip, chip_for
 from cost_models.fit.report import FitReport, WeightBits
 from targets.errors import ConfigError
 from targets.graph.graph import SpikingGraph
+from targets.graph.widths import weight_bits_of
 
 _FITS: Mapping[str, Callable[[SpikingGraph, Device, WeightBits, bool], FitReport]] = {
     "speck2f": speck.fit,
@@ -23,22 +24,21 @@ _FITS: Mapping[str, Callable[[SpikingGraph, Device, WeightBits, bool], FitReport
 def check(
     graph: SpikingGraph,
     device: str | Path,
-    weight_bits: int | Mapping[str, int] = 8,
+    weight_bits: int | Mapping[str, int] | None = None,
     graded: bool = False,
 ) -> FitReport:
     """Check `graph` against the limits of `device` ("loihi1", "loihi2", an energy device, or a TOML path).
 
     Args:
         weight_bits: width that every weight is stored with, 1 to 8; or of the weights into each
-            population, by its name.
+            population, by its name; by default the widths that the graph names itself, else 8.
         graded: the Inputs carry values rather than spikes.
 
     Raises:
         ConfigError: unknown device, or `weight_bits` outside its range or not of every population.
         GraphError: stateless nodes form a cycle without a population, or the step is needed and not known.
     """
-    widths = _by_population(graph, weight_bits) if isinstance(weight_bits, Mapping) else weight_bits
-    return check_on(graph, load_device(device), widths, graded)
+    return check_on(graph, load_device(device), widths(graph, weight_bits), graded)
 
 
 @lru_cache(maxsize=8)
@@ -73,6 +73,16 @@ def _check_bits(weight_bits: WeightBits) -> None:
     for bits in (weight_bits,) if not isinstance(weight_bits, tuple) else (b for _, b in weight_bits):
         if not 1 <= bits <= 8 or bits != int(bits):
             raise ConfigError(f"weight_bits: found {bits}, allowed a whole number from 1 to 8")
+
+
+def widths(graph: SpikingGraph, weight_bits: int | Mapping[str, int] | None) -> WeightBits:
+    """The widths that `check` is asked for; without any those of the graph, 8 where it names none."""
+    if isinstance(weight_bits, Mapping):
+        return _by_population(graph, weight_bits)
+    if weight_bits is not None:
+        return weight_bits
+    own = weight_bits_of(graph)
+    return tuple((name, own.get(name, 8)) for name in graph.populations) if own else 8
 
 
 def _by_population(graph: SpikingGraph, weight_bits: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

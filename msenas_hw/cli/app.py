@@ -12,11 +12,14 @@ import typer
 
 from msenas_hw.cli.bench import bench
 from msenas_hw.cli.check import check
+from msenas_hw.cli.compare import compare
 from msenas_hw.cli.compile import compile_model
 from msenas_hw.cli.cost import cost
+from msenas_hw.cli.data import data
 from msenas_hw.cli.doctor import doctor
 from msenas_hw.cli.export import export
 from msenas_hw.cli.front import front
+from msenas_hw.cli.init import init
 from msenas_hw.cli.inventory import list_devices, list_targets
 from msenas_hw.cli.report import report
 from msenas_hw.cli.resume import resume
@@ -26,6 +29,7 @@ from msenas_hw.cli.train import train
 from msenas_hw.cli.verify import verify
 
 VERBS: dict[str, Callable[..., None]] = {
+    "init": init,
     "search": search,
     "resume": resume,
     "front": front,
@@ -37,6 +41,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "bench": bench,
     "report": report,
+    "compare": compare,
     "show": show,
     "targets": list_targets,
     "devices": list_devices,
@@ -44,7 +49,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 FAILED, USAGE, OVER, DISAGREE = 1, 2, 3, 4
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -62,6 +67,7 @@ def options(
 
 for name, verb in VERBS.items():
     app.command(name)(verb)
+app.add_typer(data, name="data")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -37,6 +37,13 @@ def bench(
     split: Split = "test",
     samples: Samples = 20,
     profile: Profile = None,
+    provider: Annotated[
+        str,
+        typer.Option("--provider", help="What runs onnx: cpu, cuda or tensorrt; never exchanged in silence."),
+    ] = "cpu",
+    fallback: Annotated[
+        bool, typer.Option("--fallback", help="Let the CPU run onnx where the provider does not load.")
+    ] = False,
     form: Output = Format.TABLE,
 ) -> None:
     """Measure spikes and synaptic operations of each population, and the throughput of each target."""
@@ -48,19 +55,30 @@ def bench(
     given = read_inputs(model, graph, data, encoding, steps, split, samples)
     speeds: list[dict[str, Any]] = []
     layers: dict[str, list[dict[str, Any]]] = {}
-    for name in target or _available():
-        executable = targets.compile(graph, name)
+    chosen = target or _available()
+    if "onnx" not in chosen and (provider != "cpu" or fallback):
+        raise targets.ConfigError("--provider, --fallback: found without target onnx, allowed with it")
+    for name in chosen:
+        options = {"provider": provider, "fallback": fallback} if name == "onnx" else {}
+        executable = targets.compile(graph, name, **options)
         executable.run(given.x)  # the first run pays for start-up and caches
         run = executable.run(given.x, record=cost_models.records(graph))
-        speeds.append({"target": name, "ran_on": run.ran_on, "samples_per_s": run.samples / run.seconds})
+        speed = {"target": name, "ran_on": run.ran_on, "samples_per_s": run.samples / run.seconds}
+        speeds.append(speed | _placed(executable))
         layers[name] = _layers(graph, run)
     report = {
         # Those of the first target; each target has its own beside its throughput.
         "layers": next(iter(layers.values()), []),
         "targets": [{**speed, "layers": layers[speed["target"]]} for speed in speeds],
     }
+    shown = [{key: speed[key] for key in ("target", "ran_on", "samples_per_s")} for speed in speeds]
     rows = [{"target": name, **row} for name, found in layers.items() for row in found]
-    emit(form, report, rows, speeds)
+    emit(form, report, rows, shown)
+
+
+def _placed(executable: Any) -> dict[str, Any]:
+    """Of onnx, the nodes of each operator that each provider runs."""
+    return {"placement": executable.placement()} if hasattr(executable, "placement") else {}
 
 
 def _available() -> list[str]:

@@ -26,8 +26,15 @@ def check(
         ),
     ],
     weight_bits: Annotated[
-        int, typer.Option("--weight-bits", min=1, max=8, help="Width that weights are stored with.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            "--weight-bits",
+            min=1,
+            max=8,
+            help="Width that weights are stored with; by default what the network names, else 8.",
+            show_default=False,
+        ),
+    ] = None,
     graded: Annotated[
         bool, typer.Option("--graded", help="The Inputs carry values rather than spikes.")
     ] = False,

@@ -72,7 +72,7 @@ def _front(run: Path) -> Iterator[tuple[str, SpikingGraph, Run]]:
     from msenas_hw.fitness import fitness
     from msenas_hw.search import Study
     from msenas_hw.search.evaluation import setting
-    from msenas_hw.space import Genome
+    from msenas_hw.space import Genome, own_task
     from targets.errors import BudgetError
 
     study = Study.open(run)
@@ -82,7 +82,8 @@ def _front(run: Path) -> Iterator[tuple[str, SpikingGraph, Run]]:
     given = setting(study.config)
     for trial in trials:
         genome = Genome.from_json(trial.measured.genome)
-        measured = fitness(genome, given.task, given.x, draws=given.draws)
+        task = own_task(genome, given.task)
+        measured = fitness(genome, task, given.inputs(genome), draws=given.draws)
         yield trial.key, measured.graph, measured.runs[0]
 
 

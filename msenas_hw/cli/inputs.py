@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from msenas_hw.data import DataConfig, load
 from msenas_hw.data.npz import arrays
 from msenas_hw.search.folder import run_of
+from msenas_hw.space.notes import encoding_of, steps_of
 from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
 
@@ -35,7 +36,8 @@ def read_inputs(
 ) -> Given:
     """Samples for a model: from `--data`, or from the configuration of the run that the model lies in.
 
-    An NPZ whose samples are [T, *input shape of the network] holds recorded events and their steps.
+    Encoding and steps are those asked for; else what an NPZ of recordings, [T, *input shape of the network],
+    holds; else those that the network was trained on (`msenas_hw.space.notes`); else the run's.
 
     Raises:
         ConfigError: the data or the number of steps is not given, or an option is not allowed.
@@ -48,8 +50,9 @@ def read_inputs(
     shape = _input_shape(graph)
     if run is None or (data is not None and data != section.name):
         recorded = recorded_steps(data or section.name, shape)
-        encoding = encoding or ("events" if recorded else "rate")
+        encoding = encoding or ("events" if recorded else encoding_of(graph) or "rate")
         steps = steps or recorded
+    steps = steps or steps_of(graph)
     if steps is None and run is None:
         raise ConfigError("--data outside a run folder needs --steps, the time steps of a sample")
     encoding = encoding or section.encoding

@@ -61,7 +61,20 @@ Encoding = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=1, help="Evaluating processes; the result does not depend on it.", show_default=False
+        "--workers",
+        min=1,
+        help="Evaluating processes, by default search.workers, with --ray one a CPU; "
+        "the result does not depend on it.",
+        show_default=False,
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help='Evaluate on a Ray cluster: HOST:PORT, "auto" for the running one, or "local" to start one here.',
+        show_default=False,
     ),
 ]
 

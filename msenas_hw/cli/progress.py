@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 130
+# Words and unit of the best value of an objective.
+_BEST = {
+    "fitness": ("best fitness", ""),
+    "energy_j": ("least energy", "J"),
+    "latency_s": ("least latency", "s"),
+}
 
 
 @contextmanager
@@ -55,17 +61,19 @@ def short(found: Short, total: int) -> None:
 
 def figures(progress: Progress) -> dict[str, str]:
     """The state of a search in words."""
-    best = progress.best
+    best = {
+        _BEST.get(name, (f"least {name}", ""))[0]: f"{value:.4g} {_BEST.get(name, ('', ''))[1]}".rstrip()
+        for name, value in progress.best.items()
+    }
     return {
+        **({"baseline": progress.baseline} if progress.baseline else {}),
         "generation": f"{progress.generation}/{progress.generations}",
         "evaluated": f"{progress.evaluated}/{progress.total}",
         "cached": str(progress.cached),
         "failed": str(progress.failed),
         "front": str(progress.front),
         "hypervolume": f"{progress.hypervolume:.4g}",
-        "best fitness": f"{best[0]:.4g}" if best else "-",
-        "least energy": f"{best[1]:.3g} J" if best else "-",
-        "least latency": f"{best[2]:.3g} s" if best else "-",
+        **best,
         "left": duration(progress.seconds_left),
     }
 

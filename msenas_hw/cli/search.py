@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from msenas_hw.cli.options import Format, Output, Workers
+from msenas_hw.cli.options import Format, Output, Ray, Workers
 from msenas_hw.cli.output import emit, say
 from msenas_hw.cli.progress import duration, short, shown
 
@@ -31,6 +31,20 @@ def search(
         typer.Option("--run", help="Run folder to make; by default runs/CONFIG.", show_default=False),
     ] = None,
     workers: Workers = None,
+    ray: Ray = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            "--baselines",
+            metavar="ALGORITHM,...",
+            help="Searches to compare with, such as random,regularised (sets baselines.algorithms).",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, help="Seeds of the search and of each baseline.", show_default=False),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only tell the size of the space, the feasible part and the time."),
@@ -41,14 +55,19 @@ def search(
     from msenas_hw.config import load_config
     from msenas_hw.search import search as begin
 
-    experiment = load_config(config, change or [])
+    given = [
+        *(change or []),
+        *([f"baselines.algorithms={baselines.split(',')}"] if baselines else []),
+        *([f"baselines.seeds={seeds}"] if seeds else []),
+    ]
+    experiment = load_config(config, given)
     if dry_run:
         _dry_run(experiment, workers, form)
         return
     folder = run or Path("runs") / config.stem
     say(f"run folder {folder}")
     with shown(folder) as report:
-        study = begin(experiment, folder, workers, report, short)
+        study = begin(experiment, folder, workers, report, short, ray)
     conclude(study, folder, form)
 
 

@@ -2,92 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from msenas_hw.cli.options import Format, Model, Output, Profile, read_model
-from msenas_hw.cli.output import emit, text
+from msenas_hw.cli.options import Format, Output, Profile, read_model
+from msenas_hw.cli.output import emit
 
 if TYPE_CHECKING:
-    from targets.graph.graph import SpikingGraph
-
-# Words of metadata that a line shows.
-_SHORT = 60
+    from msenas_hw.cli.shown import Shown
 
 
 def show(
-    model: Model,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL.nir|RUN|CONFIG.toml",
+            help="Network in NIR, run folder, or configuration.",
+            show_default=False,
+        ),
+    ],
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="Architecture of a run; by default the chosen.", show_default=False),
+    ] = None,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Every node of the graph, also where the cells are known.")
+    ] = False,
     profile: Profile = None,
     svg: Annotated[
         Path | None, typer.Option("--svg", help="Draw the network into this file.", show_default=False)
     ] = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Print nodes, parameters, profile and assumptions of a network, and draw it."""
-    graph = read_model(model, profile)
+    """Print a network as a person reads it, and draw it; or the space of networks of a configuration.
+
+    A network of a search is shown by cells, motifs and connections, with what it cost; any other by its
+    nodes, with profile and assumptions.
+    """
+    found = _shown(source, arch, nodes, profile, svg is not None)
     if svg is not None:
-        from targets.files import replacing
-        from targets.graph.drawing import svg as drawn
+        _write(svg, found)
+    _print(form, found)
 
-        with replacing(svg) as temporary:
-            temporary.write_text(drawn(graph), encoding="utf-8")
-    nodes = _nodes(graph)
-    total = sum(node["parameters"] for node in nodes)
-    settings = asdict(graph.profile)
-    notes = {key: _short(value) for key, value in graph.metadata.items()}
-    data = {
-        "nodes": nodes,
-        "parameters": total,
-        "profile": settings,
-        "assumptions": list(graph.assumptions),
-        "metadata": notes,
+
+def _shown(source: Path, arch: str | None, nodes: bool, profile: list[str] | None, drawn: bool) -> Shown:
+    from msenas_hw.cli import shown
+    from targets.errors import ConfigError
+
+    run, space = source.is_dir(), source.suffix == ".toml"
+    given = {
+        "--arch": arch and not run,
+        "--nodes": nodes and (run or space),
+        "--profile": profile and (run or space),
+        "--svg": drawn and space,
     }
-    rows = [{**node, "shape": _times(node["shape"]), "values": _line(node["values"])} for node in nodes]
-    sums = [{"nodes": len(nodes), "edges": len(graph.edges), "parameters": total, **settings}]
-    emit(form, data, rows, sums, [{"metadata": key, "value": value} for key, value in notes.items()])
+    wrong = [name for name, found in given.items() if found]
+    if wrong:
+        raise ConfigError(
+            f"{', '.join(wrong)}: not for {source}; --arch is for a run, --nodes and --profile are for the "
+            "file of a network, --svg is for both"
+        )
+    if space:
+        return shown.of_config(source)
+    if run:
+        return shown.of_run(source, arch or "chosen")
+    return shown.of_model(source, read_model(source, profile), nodes)
 
 
-def _nodes(graph: SpikingGraph) -> list[dict[str, Any]]:
-    from targets.graph.summary import parameter_count, values
+def _write(path: Path, found: Shown) -> None:
+    from targets.files import replacing
 
-    return [
-        {
-            "node": name,
-            "kind": type(graph.nodes[name]).__name__,
-            "shape": list(graph.shapes[name]),
-            "from": list(graph.predecessors[name]),
-            "cyclic": name in graph.cyclic,
-            "parameters": parameter_count(graph.nodes[name]),
-            "values": values(graph.nodes[name]),
-        }
-        for group in graph.components
-        for name in group
-    ]
+    assert found.svg is not None
+    with replacing(path) as temporary:
+        temporary.write_text(found.svg(), encoding="utf-8")
 
 
-def _line(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{field} {_value(value)}" for field, value in values.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{text(value['min'])}..{text(value['max'])}"
-    if isinstance(value, list) and any(isinstance(item, list) for item in value):
-        return " before, ".join(_times(item) for item in value) + " after"
-    return _times(value) if isinstance(value, list) else text(value)
-
-
-def _times(sizes: list[int]) -> str:
-    return " x ".join(map(str, sizes))
-
-
-def _short(value: Any) -> str:
-    """A note in a file, whatever it is, on one line."""
-    if hasattr(value, "shape"):
-        return f"array {_times(list(value.shape))}"
-    line = str(value)
-    return line if len(line) <= _SHORT else f"{line[:_SHORT]}..."
+def _print(form: Format, found: Shown) -> None:
+    if form is Format.TABLE and found.text and sys.stdout is not None:
+        sys.stdout.write(f"{found.text}\n\n")
+    emit(form, found.data, *found.tables)

@@ -18,9 +18,10 @@ from msenas_hw.cli.train_progress import Follower, following
 from msenas_hw.config import Config, load_config
 from msenas_hw.data import Dataset, configured
 from msenas_hw.search import Study, open_run, setting
-from msenas_hw.search.remeasure import Figures, figures
-from msenas_hw.space import rules_of
+from msenas_hw.search.remeasure import Figures, binds, figures
+from msenas_hw.space import own_task, rules_of
 from msenas_hw.space.genome import BACKPROPAGATION
+from msenas_hw.space.notes import encoding_of, steps_of, with_input
 from msenas_hw.training import Checkpoint, Excess, Observer, Trained, train
 from msenas_hw.training.initial import initial, redrawn
 from msenas_hw.training.rules import Rules
@@ -31,7 +32,7 @@ from targets.graph.graph import SpikingGraph
 
 # Test samples on which costs are measured, at most; accuracies take all of them.
 _COSTED = 1000
-_NO_COSTS = ("energy_j", "latency_s", "spikes", "synops", "cores", "parameters")
+_COSTS = ("energy_j", "latency_s", "spikes", "synops", "cores", "memory", "parameters", "devices")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,9 @@ def job_of_run(run: Path, arch: str | None, changes: Sequence[str]) -> Job:
     if outside:
         raise ConfigError(f"--set {outside[0]}: allowed training.KEY=VALUE; the run fixes all else")
     config, name = load_config(folder.config, changes), study.find(arch).key
-    data = _loaded(config)
     given, genome = setting(config), study.genome(name)
+    config = _with_data_keys(config, steps=own_task(genome, given.task).steps)
+    data = _loaded(config)
     if not config.training.rules.root:
         config = _with_rules(config, rules_of(genome, given.task))
     return Job(name, folder.artifacts(name), config, data, lambda seed: initial(genome, given, seed))
@@ -146,8 +148,14 @@ def conduct(job: Job, seeds: int | None, restart: bool) -> Report:
     # Chosen on validation figures alone; the rows hold those of the test part.
     best = max(range(len(trained)), key=lambda i: (trained[i].within_budget, trained[i].validation_accuracy))
     model = job.place / "model.nir"
-    targets.save(trained[best].graph, model)
-    told = {**({"rules": rules} if rules else {}), **job.told}
+    section = job.config.data
+    targets.save(with_input(trained[best].graph, section.encoding, section.steps), model)
+    told = {
+        "steps": section.steps,
+        "encoding": section.encoding,
+        **({"rules": rules} if rules else {}),
+        **job.told,
+    }
     table = {"arch": job.name, "model": str(model), "kept": rows[best]["seed"], **told, "runs": rows}
     with replacing(job.place / "train.json") as temporary:
         temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
@@ -159,7 +167,10 @@ def conduct(job: Job, seeds: int | None, restart: bool) -> Report:
 def _with_data(
     config: Config, graph: SpikingGraph, data: str | None, encoding: str | None, steps: int | None
 ) -> Config:
-    """`config` with the data of the command line; an NPZ of recordings says its encoding and steps itself."""
+    """`config` with the data of the command line.
+
+    An NPZ of recordings says its encoding and steps itself; a network may say those that it was trained on.
+    """
     section = config.data
     if data is None and "name" not in section.model_fields_set:
         raise ConfigError("train: no data; give --data NAME|FILE.npz, or data.name in the configuration")
@@ -168,7 +179,15 @@ def _with_data(
     if recorded and "encoding" not in section.model_fields_set:
         encoding = encoding or "events"
         steps = steps or (None if "steps" in section.model_fields_set else recorded)
-    given = {"name": name, "encoding": encoding, "steps": steps}
+    elif not recorded and "encoding" not in section.model_fields_set:
+        encoding = encoding or encoding_of(graph)
+    if "steps" not in section.model_fields_set:
+        steps = steps or steps_of(graph)
+    return _with_data_keys(config, name=name, encoding=encoding, steps=steps)
+
+
+def _with_data_keys(config: Config, **given: str | int | None) -> Config:
+    """`config` with keys of its section `[data]` replaced where they are given."""
     return load_config(config, [f"data.{key}={value}" for key, value in given.items() if value is not None])
 
 
@@ -191,7 +210,7 @@ def _loaded(config: Config) -> Dataset:
 
 def _settings(job: Job) -> dict[str, Any]:
     """What a result depends on besides what the trainer adds."""
-    binding = job.config.budget.model_dump(mode="json") if job.config.budget.limits else {}
+    binding = job.config.budget.model_dump(mode="json") if binds(job.config.budget) else {}
     return {
         **{f"budget.{key}": value for key, value in binding.items() if value is not None},
         "data.samples": job.config.data.samples,
@@ -217,7 +236,7 @@ def _trained(job: Job, graph: SpikingGraph, seed: int, checkpoint: Checkpoint, f
         section.steps,
         job.config.training,
         seed,
-        excess if budget.limits else None,
+        excess if binds(budget) else None,
         Observer(
             lambda done, total: follower.batch(seed, done, total),
             lambda epoch: follower.epoch(seed, epoch),
@@ -233,7 +252,7 @@ def _row(job: Job, trained: Trained, draw: int | None) -> dict[str, Any]:
     shape = trained.graph.shapes[trained.graph.inputs[0]]
     test = Samples.of(job.data, "test", section.encoding, section.steps, shape)
     found = _figures(job, trained.graph, test)
-    costs = dict.fromkeys(_NO_COSTS) if found is None else {key: getattr(found, key) for key in _NO_COSTS}
+    costs = dict.fromkeys(_COSTS) if found is None else {key: getattr(found, key) for key in _COSTS}
     binds = found is not None and job.budgeted
     return {
         "seed": trained.seed,
@@ -259,18 +278,21 @@ def _figures(job: Job, graph: SpikingGraph, test: Samples) -> Figures | None:
 
 def _accuracy_fixed(job: Job, graph: SpikingGraph, test: Samples) -> float | None:
     """Accuracy in the fixed point of a Loihi core, None where it cannot hold the network or the input."""
-    bits = job.config.training.weight_bits or 8
     try:
-        return evaluate(graph, test, "loihi", weight_bits=bits).accuracy
+        return evaluate(graph, test, "loihi").accuracy
     except (UnsupportedNodeError, DataError) as error:
         say(f"no fixed-point accuracy: {error}")
         return None
 
 
 def _over(row: Mapping[str, Any], config: Config) -> str:
+    budget = config.budget
+    limited = [("", row, budget.limits)]
+    limited += [(f" on {name}", row["devices"][name], own.limits) for name, own in budget.devices.items()]
     broken = [
-        f"{key} found {row[key]:.4g}, allowed {limit:.4g}"
-        for key, limit in config.budget.limits.items()
-        if row[key] > limit
+        f"{key}{where} found {found[key]:.4g}, allowed {limit:.4g}"
+        for where, found, limits in limited
+        for key, limit in limits.items()
+        if found[key] > limit
     ]
-    return "; ".join(broken) or f"it does not fit {config.budget.fits_on}"
+    return "; ".join(broken) or f"it does not fit {', '.join([budget.fits_on, *budget.devices])}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from msenas_hw.data.dataset import PARTS, Dataset, Labels
 from msenas_hw.data.encoding import Floats
+from msenas_hw.data.place import MALFORMED
 from targets.errors import DataError
 
 TEST_SHARE = 0.2
@@ -40,7 +40,16 @@ def npz(path: Path, validation: int, recorded: bool) -> Dataset:
     rows = _parts(path, found.get("split"), len(y), validation)
     train, check, test = (rows[name] for name in PARTS)
     classes = int(y.max()) + 1
-    return Dataset(path.stem, x[train], y[train], x[check], y[check], x[test], y[test], classes, recorded)
+    facts = {
+        "set": path.stem,
+        "kind": "own",
+        "files": {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()},
+        "place": str(path.parent),
+        "split": "the file's" if "split" in found else f"test: the last {TEST_SHARE:.0%}",
+    }
+    return Dataset(
+        path.stem, x[train], y[train], x[check], y[check], x[test], y[test], classes, recorded, facts
+    )
 
 
 def arrays(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -51,8 +60,12 @@ def arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             found = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; give a built-in name or an NPZ file") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError:
+        raise DataError(f"{path}: asks for more memory than there is") from None
+    except MALFORMED as error:
         raise DataError(f"{path}: not a readable NPZ file ({error})") from None
+    # What is no array comes as bytes.
+    found = {key: array for key, array in found.items() if isinstance(array, np.ndarray)}
     for key in ("x", "y"):
         if key not in found:
             raise DataError(f"{path}: array {key!r} is missing, found {', '.join(sorted(found)) or 'none'}")
@@ -95,6 +108,8 @@ def _parts(
         words = np.full(count, "train", dtype="<U10")
         words[count - math.ceil(count * TEST_SHARE) :] = "test"
     else:
+        if split.dtype.kind == "S":
+            split = np.char.decode(split.astype(np.bytes_), "ascii", "replace")
         words = split.astype(str)
     if words.shape != (count,) or (unknown := sorted(set(words.tolist()) - set(PARTS))):
         found = f"shape {words.shape}" if words.shape != (count,) else ", ".join(unknown)

@@ -8,8 +8,11 @@ graph, operations and weights are never seen. Larger is better.
     hamming-logdet      log-determinant of SNASNet's sparsity-aware Hamming kernel
     cosine              mean of 1 - cos between samples, over populations and steps, in [0, 1]
     pearson             mean of 1 - r, over populations and steps, in [0, 2]
+    temporal-variance   root of the sum over populations of E^2, E being how far its potentials move around
+                        each sample's own mean over time, squared (default); held within `bounded`, as
+                        for the nuclear norms
     temporal-nuclear    sum over populations of the nuclear norm of their potentials, each sample around
-                        its own mean over time (default); held within `bounded`, as for nuclear
+                        its own mean over time
     nuclear             the same around the mean of all patterns
     temporal-rank, rank                 the same two, with the square of the effective rank as the norm
     temporal-rank-spikes, rank-spikes   these two of the spikes
@@ -29,6 +32,12 @@ exponential of the entropy of the normalised eigenvalues (Roy and Vetterli, EUSI
 sample's own mean over time, what is left are the dynamics: in how many ways, and how far, a population
 moves. Populations are summed, not averaged: one more is a gain. Balanced thresholds make their extents
 comparable.
+
+Temporal variance: with squared Euclidean distances, the sum of the dissimilarity matrix over all ordered
+pairs of moments of one sample is 2 T times the squared deviations of its patterns from their mean. E is
+that sum divided by 2 T, mean over samples: how much the population does in answer to a sample, whatever
+directions it takes. Squared before it is summed, it is led by the populations that move most; a small
+silent one more is neither gain nor loss. It needs no matrix and no spectrum.
 """
 
 from __future__ import annotations
@@ -44,7 +53,7 @@ from numpy.typing import NDArray
 from targets.errors import ConfigError, DataError
 
 Floats = NDArray[np.floating[Any]]
-DEFAULT = "temporal-nuclear"
+DEFAULT = "temporal-variance"
 # Patterns of which nuclear norms and ranks take the spectrum: its cost grows with their third power.
 ROWS = 256
 # Steps among those patterns; of longer runs, so many at even distances.
@@ -226,6 +235,17 @@ def _norms(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -
     return float(sum(spectrum(bounded(value), around).sum() for value in values.values()))
 
 
+def _variance(recording: Recording) -> float:
+    energies = [movement(bounded(value)) for value in recording.potentials.values()]
+    return float(np.linalg.norm(energies))
+
+
+def movement(potentials: NDArray[np.floating[Any]]) -> float:
+    """Squared deviations of the patterns [T, B, *shape] from each sample's mean over time, a sample."""
+    around = potentials - potentials.mean(axis=TIME, keepdims=True)
+    return float(np.vdot(around, around)) / potentials.shape[1]
+
+
 def bounded(potentials: NDArray[np.generic]) -> NDArray[np.floating[Any]]:
     """Potentials held above minus the population's largest one, which reset keeps near the threshold.
 
@@ -236,6 +256,7 @@ def bounded(potentials: NDArray[np.generic]) -> NDArray[np.floating[Any]]:
 
 
 VARIANTS: Mapping[str, Callable[[Recording], float]] = {
+    "temporal-variance": _variance,
     "temporal-nuclear": lambda recording: _norms(recording.potentials, TIME),
     "nuclear": lambda recording: _norms(recording.potentials, EVERYTHING),
     "temporal-rank": lambda recording: _ranks(recording.potentials, TIME),
@@ -249,4 +270,4 @@ VARIANTS: Mapping[str, Callable[[Recording], float]] = {
     "pearson": lambda recording: _mean_angle(recording, centred=True),
 }
 # Variants that read the potentials; for the others a run need not keep them.
-POTENTIALS = ("temporal-nuclear", "nuclear", "temporal-rank", "rank")
+POTENTIALS = ("temporal-variance", "temporal-nuclear", "nuclear", "temporal-rank", "rank")

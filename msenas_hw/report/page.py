@@ -1,86 +1,105 @@
-"""A run as one HTML file that needs nothing else."""
+"""A run as one HTML file that needs nothing else, and its figures as JSON and CSV."""
 
 from __future__ import annotations
 
-import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from targets.errors import MsenasError
+from msenas_hw.report.document import document, front_rows
+from msenas_hw.report.drawing import drawings
+from msenas_hw.report.networks import Told, silent
+from msenas_hw.search import Study
 from targets.files import replacing
 
-if TYPE_CHECKING:
-    from msenas_hw.search import Study
-
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse } th, td { padding: .2em .8em; border-bottom: 1px solid #ddd;
-  text-align: right }
-th:first-child, td:first-child, th:last-child, td:last-child { text-align: left } img { max-width: 100% }
-</style></head><body>
-<h1>{{ title }}</h1>
-<p>{{ trials }} networks evaluated in {{ generations|length }} generations; {{ rows|length }} on the front;
-chosen: {{ chosen or "none" }}. Energy and latency are estimates of {{ device }}
-for the untrained networks.</p>
-<img alt="Pareto front" src="data:image/svg+xml;base64,{{ picture }}">
-<h2>Front</h2>
-<table><tr>{% for key in keys %}<th>{{ key }}</th>{% endfor %}</tr>
-{% for row in rows %}<tr>{% for key in keys %}<td>{{ shown(row[key]) }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-<h2>Budget</h2>
-<table>{% for key, value in budget.items() %}
-<tr><td>{{ key }}</td><td>{{ shown(value) }}</td></tr>{% endfor %}</table>
-<h2>Generations</h2>
-<table><tr><th>generation</th><th>networks</th><th>front</th><th>hypervolume</th></tr>
-{% for one in generations %}<tr><td>{{ one.generation }}</td><td>{{ one.trials }}</td><td>{{ one.front }}</td>
-<td>{{ shown(one.hypervolume) }}</td></tr>{% endfor %}</table>
-</body></html>
-"""
+# In the order in which the page needs them.
+SCRIPTS = ("base.js", "scatter.js", "space.js", "parallel.js", "front.js", "network.js", "run.js", "page.js")
+# Trials that are neither on the front nor trained, beyond which a page keeps every n-th only.
+_POINTS = 3000
+# A drawing takes some 20 kB.
+_DRAWINGS = 100
+NETWORKS = 12
 
 
-def write_report(study: Study, run: Path) -> Path:
-    """Write `report.html` into a run folder and return its path.
+def write_report(study: Study, run: Path, most: int = NETWORKS, told: Told = silent) -> Path:
+    """Write `report.html`, `report.json` and `front.csv` into a run folder; the path of the page.
+
+    Args:
+        study: of the run.
+        run: its folder.
+        most: networks of the front that are run again for their layers, energy terms and cores.
+        told: called before each of them with its name, its number and the number of all.
 
     Raises:
-        MsenasError: jinja2 or matplotlib is not installed, or the study has no trials yet.
+        DataError: the data of the run are gone, or a file in its folder is damaged.
     """
-    file = run / "report.html"
-    text = page(study, run.resolve().name)
-    with replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return file
+    found = document(study, run, most, told)
+    texts = {
+        "report.json": json.dumps(found, indent=1) + "\n",
+        "front.csv": _csv(found),
+        "report.html": page(found, drawings(study, found["networks"], _DRAWINGS)),
+    }
+    for name, text in texts.items():
+        with replacing(run / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return run / "report.html"
 
 
-def page(study: Study, title: str) -> str:
-    """The report of a study as HTML."""
-    try:
-        from jinja2 import Environment
-    except ImportError:
-        raise MsenasError("a report needs jinja2; install it with: pip install 'msenas-hw[report]'") from None
-    from msenas_hw.report.front import picture
-    from msenas_hw.search.study import FRONT_KEYS
+def page(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+    """The document as HTML, with `{arch: drawing as SVG}`."""
+    assets = files("msenas_hw.report") / "assets"
+    networks = {arch: {**known, "drawing": pictures.get(arch)} for arch, known in found["networks"].items()}
+    shown = {
+        **found,
+        "networks": networks,
+        "trials": _thinned(found["trials"]),
+        "toml": _toml(found["config"]),
+    }
+    parts = {
+        "title": escape(f"{found['run']}: msenas report"),
+        "style": (assets / "page.css").read_text(encoding="utf-8"),
+        # A text that ends the element would end the page; JSON may write it otherwise.
+        "data": json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c"),
+        "script": "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS),
+    }
+    text = (assets / "page.html").read_text(encoding="utf-8")
+    head, *rest = text.split("@")
+    pieces = [head]
+    for name, literal in zip(rest[::2], rest[1::2], strict=True):
+        pieces += [parts[name], literal]
+    return "".join(pieces)
 
-    return (
-        Environment(autoescape=True, keep_trailing_newline=True)
-        .from_string(TEMPLATE)
-        .render(
-            title=title,
-            trials=len(study.trials()),
-            generations=study.generations(),
-            rows=study.front_rows(),
-            keys=FRONT_KEYS,
-            chosen=study.chosen,
-            device=study.config.budget.device,
-            budget=study.config.budget.model_dump(exclude_none=True),
-            picture=base64.b64encode(picture(study)).decode(),
-            shown=_shown,
-        )
+
+def _thinned(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All of the front, and of the others as many as a browser draws at once."""
+    others = sum(not trial["front"] for trial in trials)
+    every = max(1, -(-others // _POINTS))
+    return [trial for at, trial in enumerate(trials) if trial["front"] or at % every == 0]
+
+
+def _toml(config: Mapping[str, Any]) -> str:
+    import tomli_w
+
+    # One line a list is easier to read than one line an item.
+    return re.sub(
+        r"\[\s+([^\[\]]*?),?\s+\]", lambda found: f"[{' '.join(found[1].split())}]", tomli_w.dumps(config)
     )
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+def _csv(found: Mapping[str, Any]) -> str:
+    """The front, fittest first; what was not measured is empty."""
+    names = [goal["name"] for goal in found["figures"]]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["arch", "generation", *names, "motifs"])
+    for row in front_rows(found):
+        writer.writerow(
+            [row["arch"], row["generation"], *(row[name] for name in names), " ".join(row["motifs"])]
+        )
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The search: NSGA-II by ask and tell, evaluations from the store where it has them.
+"""The search: an algorithm by ask and tell, evaluations from the store where it has them.
 
 The search is a pure function of configuration, seed and evaluations. To resume is to run it again
 from the seed; known evaluations come from the store, so it is soon where it was.
@@ -6,35 +6,22 @@ from the seed; known evaluations come from the store, so it is soon where it was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
-from pymoo.algorithms.moo.nsga2 import NSGA2
-from pymoo.config import Config as PymooConfig
-from pymoo.core.evaluator import Evaluator
-from pymoo.core.population import Population
-from pymoo.problems.static import StaticProblem
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from msenas_hw.config import Config
+from msenas_hw.search.algorithms import Proposer, proposer
+from msenas_hw.search.archive import Archive, Scale
 from msenas_hw.search.evaluation import Measured, Setting
-from msenas_hw.search.objectives import closest, feasible, front, hypervolume, objectives, violations
-from msenas_hw.search.operators import (
-    Candidates,
-    GenomeCrossover,
-    GenomeMutation,
-    GenomeSampling,
-    KnownElimination,
-    Operators,
-)
+from msenas_hw.search.objectives import MAXIMISED, closest, feasible, objectives, violations
+from msenas_hw.search.operators import Operators
 from msenas_hw.search.pool import Job, Pool, pool
 from msenas_hw.search.store import Generation, Store, Trial
+from msenas_hw.space import Genome
 from targets.errors import MsenasError
 
-PymooConfig.warnings["not_compiled"] = False
-# Matings a generation until it is full; in a space that is used up, pymoo's 100 take minutes.
-MATING_ATTEMPTS = 10
+# Candidates that are not run, in populations, after which a generation is filled with them.
+UNFIT_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -47,10 +34,11 @@ class Progress:
         cached: those of them that came from the store.
         failed: those of them whose evaluation failed.
         front: feasible trials that none dominates, after the last finished generation.
-        hypervolume: of that front (`objectives.hypervolume`).
-        best: best value of each objective on that front; empty where it is empty.
+        hypervolume: of that front (`archive.Scale`).
+        best: best value of each objective on that front, by name; empty where it is empty.
         finished: whether this report closes a generation.
         seconds_left: estimate from the evaluations of this session; None before the first.
+        baseline: name of the baseline that is running; empty for the search itself.
     """
 
     generation: int
@@ -61,9 +49,10 @@ class Progress:
     failed: int = 0
     front: int = 0
     hypervolume: float = 0.0
-    best: tuple[float, float, float] | None = None
+    best: Mapping[str, float] = field(default_factory=dict)
     finished: bool = False
     seconds_left: float | None = None
+    baseline: str = ""
 
 
 Report = Callable[[Progress], None]
@@ -87,66 +76,86 @@ class Engine:
         self._config, self._store, self._report = config, store, report
         self._digest = given.digest()
         self._given = given
-        self._operators = Operators(config.space, given.task, config.search)
-        self._trials: list[Trial] = []
+        self._operators = Operators(config, given)
+        self._archive = Archive(config.budget, config.search.objectives)
+        self._scale: Scale | None = None
+        # What the errors of a hopeless search tell about; None once a network is feasible.
+        self._hopeless: list[Measured] | None = []
+        self._trials = 0
         section = config.search
         self._progress = Progress(0, section.generations, section.population * section.generations)
-        self._spent: list[float] = []
+        self._timed, self._seconds = 0, 0.0
 
-    def run(self, workers: int) -> list[Trial]:
-        """All trials, generation by generation.
+    def run(self, workers: int | None = None, ray: str | None = None) -> None:
+        """Search, generation by generation; the trials go to the store.
+
+        Args:
+            workers, ray: as of `pool`. A search that is kept on disk evaluates in processes of their own.
 
         Raises:
             BudgetError: no network met the budget within `search.infeasible_generations` generations.
-            MsenasError: every evaluation of the first generation failed, or a worker died.
+            MsenasError: every evaluation of the first generation failed, or no worker can be started.
         """
-        algorithm = self._algorithm()
-        with pool(workers, self._given) as workplace:
+        algorithm = proposer(self._operators)
+        limit, apart = self._config.search.timeout_s, self._store.path is not None
+        with pool(workers, self._given, limit, ray, apart) as workplace:
             for generation in range(1, self._config.search.generations + 1):
-                asked = algorithm.ask()
-                if asked is None or not len(asked):
+                self._progress = replace(self._progress, generation=generation, finished=False)
+                found = self._generation(algorithm, workplace)
+                if not found:
                     break
-                measured = self._measure(generation, asked, workplace, workers)
-                self._finish(generation, measured)
-                algorithm.tell(infills=self._told(asked, measured))
-        return self._trials
+                self._finish(generation, found)
+                algorithm.advance()
 
-    def _algorithm(self) -> NSGA2:
-        shared, section = self._operators, self._config.search
-        algorithm = NSGA2(
-            pop_size=section.population,
-            sampling=GenomeSampling(shared),
-            crossover=GenomeCrossover(shared),
-            mutation=GenomeMutation(shared),
-            eliminate_duplicates=KnownElimination(shared),
-            seed=section.seed,
-        )
-        algorithm.mating.n_max_iterations = MATING_ATTEMPTS
-        return algorithm.setup(Candidates(), termination=("n_gen", section.generations))
+    def _generation(self, algorithm: Proposer, workplace: Pool) -> list[Measured]:
+        """Results of a generation, in the order asked.
 
-    def _measure(self, generation: int, asked: Population, workplace: Pool, workers: int) -> list[Measured]:
-        """Results of a generation, in the order asked."""
-        jobs: list[Job] = [(self._operators.key(one.X[0]), one.X[0]) for one in asked]
+        Candidates that were not run, since they break a limit that needs no spikes, are replaced; where too
+        many are, those nearest to the limits fill the generation.
+        """
+        wanted, budget = self._config.search.population, self._config.budget
+        found: list[Measured] = []
+        unfit: list[tuple[Genome, Measured]] = []
+        while len(found) < wanted and len(unfit) < UNFIT_MOST * wanted:
+            asked = algorithm.ask(wanted - len(found))
+            if not asked:
+                break
+            measured = self._measure(asked, workplace)
+            both = list(zip(asked, measured, strict=True))
+            run = [(genome, one) for genome, one in both if not one.rejected]
+            algorithm.tell([genome for genome, _ in run], [one for _, one in run])
+            found.extend(one for _, one in run)
+            unfit.extend((genome, one) for genome, one in both if one.rejected)
+        unfit.sort(key=lambda pair: sum(violations(pair[1], budget).values()))
+        nearest = unfit[: wanted - len(found)]
+        algorithm.tell([genome for genome, _ in nearest], [one for _, one in nearest])
+        self._count(evaluated=len(nearest))
+        return [*found, *(one for _, one in nearest)]
+
+    def _measure(self, asked: Sequence[Genome], workplace: Pool) -> list[Measured]:
+        """Results of a round, in the order asked."""
+        jobs: list[Job] = [(self._operators.key(genome), genome) for genome in asked]
         self._operators.known.update(key for key, _ in jobs)
-        self._progress = replace(self._progress, generation=generation, finished=False)
         results = [self._store.find(key, self._digest) for key, _ in jobs]
         # A stored failure is tried again: its cause may be mended, and if not it fails again.
         results = [None if found is not None and found.failure else found for found in results]
+        kept = [found for found in results if found is not None]
+        self._count(evaluated=sum(not found.rejected for found in kept), cached=len(kept))
         missing = [index for index, found in enumerate(results) if found is None]
-        self._count(evaluated=len(jobs) - len(missing), cached=len(jobs) - len(missing))
         for position, found in workplace.measure([jobs[index] for index in missing]):
             index = missing[position]
             self._store.add(jobs[index][0], self._digest, found)
             results[index] = found
-            self._spent.append(found.seconds)
-            self._count(evaluated=1, failed=int(bool(found.failure)), workers=workers)
+            self._seconds += found.seconds
+            self._timed += not found.rejected
+            self._count(int(not found.rejected), failed=int(bool(found.failure)), workers=workplace.workers)
             self._report(self._progress)
         return [found for found in results if found is not None]
 
     def _count(self, evaluated: int, cached: int = 0, failed: int = 0, workers: int = 1) -> None:
         now = self._progress
         done = now.evaluated + evaluated
-        mean = sum(self._spent) / len(self._spent) / workers if self._spent else None
+        mean = self._seconds / self._timed / workers if self._timed else None
         left = None if mean is None else mean * max(0, now.total - done)
         self._progress = replace(
             now, evaluated=done, cached=now.cached + cached, failed=now.failed + failed, seconds_left=left
@@ -154,40 +163,35 @@ class Engine:
 
     def _finish(self, generation: int, measured: Sequence[Measured]) -> None:
         """Store a generation, report it, and stop a search that leads nowhere."""
-        begin = len(self._trials)
-        new = [Trial(begin + index, generation, one.arch, one) for index, one in enumerate(measured)]
-        self._trials.extend(new)
-        best = front(self._trials, self._config.budget)
-        volume = hypervolume(self._trials, self._config.budget)
-        self._store.tell(self._digest, new, Generation(generation, len(self._trials), len(best), volume))
-        points = [objectives(trial.measured) for trial in best]
-        top = tuple(min(column) for column in zip(*points, strict=True)) if points else None
-        self._progress = replace(
-            self._progress, front=len(best), hypervolume=volume, best=_fitness_first(top), finished=True
-        )
+        budget, names = self._config.budget, self._config.search.objectives
+        new = [Trial(self._trials + index, generation, one.arch, one) for index, one in enumerate(measured)]
+        self._trials += len(new)
+        for trial in new:
+            self._archive.add(trial)
+        self._scale = self._scale or Scale.of(measured, budget, names)
+        best = self._archive.front()
+        points = [objectives(trial.measured, names) for trial in best]
+        volume = self._scale.volume(points) if self._scale else 0.0
+        self._store.tell(self._digest, new, Generation(generation, self._trials, len(best), volume))
+        least = [min(column) for column in zip(*points, strict=True)]
+        top: dict[str, float] = {
+            name: -value if name in MAXIMISED else value for name, value in zip(names, least, strict=False)
+        }
+        self._progress = replace(self._progress, front=len(best), hypervolume=volume, best=top, finished=True)
         self._report(self._progress)
-        self._stop_if_hopeless(generation)
+        self._stop_if_hopeless(generation, measured)
 
-    def _stop_if_hopeless(self, generation: int) -> None:
-        found = [trial.measured for trial in self._trials]
-        if all(measured.failure for measured in found):
+    def _stop_if_hopeless(self, generation: int, measured: Sequence[Measured]) -> None:
+        if self._hopeless is None:
+            return
+        found = self._hopeless = [*self._hopeless, *measured]
+        if all(one.failure for one in found):
             raise MsenasError(
                 f"all {len(found)} evaluations failed; the first, network {found[0].arch}: {found[0].failure}"
             )
+        if any(feasible(one, self._config.budget) for one in measured):
+            self._hopeless = None
+            return
         section = self._config.search
-        last = min(section.infeasible_generations, section.generations)
-        if generation >= last and not any(feasible(measured, self._config.budget) for measured in found):
+        if generation >= min(section.infeasible_generations, section.generations):
             raise closest(found, self._config.budget)
-
-    def _told(self, asked: Population, measured: Sequence[Measured]) -> Population:
-        """The population with its objectives and constraint violations."""
-        budget = self._config.budget
-        costs: NDArray[np.float64] = np.array([objectives(one) for one in measured])
-        over = np.array([list(violations(one, budget).values()) for one in measured])
-        Evaluator().eval(StaticProblem(Candidates(), F=costs, G=over), asked)
-        return asked
-
-
-def _fitness_first(top: tuple[float, ...] | None) -> tuple[float, float, float] | None:
-    """Minimised objectives as (fitness, energy, latency)."""
-    return None if top is None else (-top[0], top[1], top[2])

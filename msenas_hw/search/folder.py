@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -112,11 +113,19 @@ def held(folder: RunFolder) -> Iterator[None]:
     """
     import fcntl
 
-    with (folder.path / ".lock").open("w") as lock:
+    with (folder.path / ".lock").open("a+b", buffering=0) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MsenasError(f"run folder {folder.path}: another search is writing into it") from None
+            lock.seek(0)
+            other = lock.read().decode(errors="replace") or "a process that does not say its number"
+            raise MsenasError(
+                f"run folder {folder.path}: another search is writing into it, {other}; "
+                "wait until it ends, or end it"
+            ) from None
+        lock.truncate(0)
+        with suppress(OSError):  # the name is for people; a full disk is told where it matters
+            lock.write(f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 

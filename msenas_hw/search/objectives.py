@@ -1,18 +1,22 @@
-"""From figures to objectives and constraints, and from trials to a front."""
+"""From figures to objectives and constraints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from msenas_hw.config import RESOURCES, BudgetConfig
-from msenas_hw.search.evaluation import Measured
-from msenas_hw.search.store import Trial
+from msenas_hw.budget import DEVICE_RESOURCES, RESOURCES, BudgetConfig
 from targets.errors import BudgetError
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from msenas_hw.search.evaluation import Measured
+
+OBJECTIVES = ("fitness", "energy_j", "latency_s")
+# Objectives of which more is better.
+MAXIMISED = ("fitness",)
+STRUCTURAL = ("fit", "cores", "memory", "parameters")
 CONSTRAINTS = ("failed", "alive", "fit", *RESOURCES)
 # Constraints are relative violations, so their sum compares; a candidate without figures, or one
 # without any signal, must rank behind every candidate that merely costs too much.
@@ -24,86 +28,69 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def objectives(measured: Measured) -> tuple[float, float, float]:
-    """What the search minimises: -fitness, energy (J) and latency (s) of a sample."""
-    return rounded(-measured.fitness), rounded(measured.energy_j), rounded(measured.latency_s)
+def objectives(measured: Measured, names: Sequence[str] = OBJECTIVES) -> tuple[float, ...]:
+    """What the search minimises: the figures called `names`, the fitness negated."""
+    return tuple(
+        rounded(-getattr(measured, name) if name in MAXIMISED else getattr(measured, name)) for name in names
+    )
 
 
 def violations(measured: Measured, budget: BudgetConfig) -> dict[str, float]:
-    """Relative violation of each constraint; 0 where it holds."""
+    """Relative violation of each constraint, found / allowed - 1; 0 where it holds.
+
+    Further devices of the budget stand behind: `fit NAME` and `RESOURCE NAME` of each.
+    """
+    names = constraints(budget)
     if measured.failure:
-        return {name: NO_FIGURES if name == "failed" else 0.0 for name in CONSTRAINTS}
-    limits = budget.limits
-    over = {
-        name: rounded(max(0.0, getattr(measured, name) / limits[name] - 1.0)) if name in limits else 0.0
-        for name in RESOURCES
-    }
-    return {
+        return {name: NO_FIGURES if name == "failed" else 0.0 for name in names}
+    found = {
         "failed": 0.0,
-        "alive": 0.0 if measured.alive else NO_SIGNAL,
+        "alive": 0.0 if measured.alive or measured.rejected else NO_SIGNAL,
         "fit": rounded(measured.misfit),
-        **over,
+        **_over(vars(measured), budget.limits, RESOURCES),
     }
+    for device, section in budget.devices.items():
+        figures = measured.devices.get(device, {})
+        over = _over(figures, section.limits, DEVICE_RESOURCES)
+        found[f"fit {device}"] = rounded(figures.get("misfit") or 0.0)
+        found.update({f"{name} {device}": value for name, value in over.items()})
+    return found
+
+
+def constraints(budget: BudgetConfig) -> tuple[str, ...]:
+    """Names of `violations`, in order."""
+    further = (f"{name} {device}" for device in budget.devices for name in ("fit", *DEVICE_RESOURCES))
+    return (*CONSTRAINTS, *further)
+
+
+def _over(figures: Mapping[str, Any], limits: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {
+        name: rounded(max(0.0, (figures.get(name) or 0.0) / limits[name] - 1.0)) if name in limits else 0.0
+        for name in names
+    }
+
+
+def structural(budget: BudgetConfig) -> dict[str, float]:
+    """The limits that need no spikes, by name; those of further devices as `RESOURCE NAME`."""
+    own = {name: limit for name, limit in budget.limits.items() if name in STRUCTURAL}
+    further = {
+        f"{name} {device}": limit
+        for device, section in budget.devices.items()
+        for name, limit in section.limits.items()
+        if name in STRUCTURAL
+    }
+    return own | further
+
+
+def unfit(measured: Measured, budget: BudgetConfig) -> bool:
+    """Whether limits that need no spikes are broken: rules of the chips, cores, memory, parameters."""
+    found = violations(measured, budget)
+    return any(value for name, value in found.items() if name.partition(" ")[0] in STRUCTURAL)
 
 
 def feasible(measured: Measured, budget: BudgetConfig) -> bool:
     """Whether a candidate works, fits the chip and keeps the budget."""
     return not any(violations(measured, budget).values())
-
-
-def front(trials: Sequence[Trial], budget: BudgetConfig) -> list[Trial]:
-    """Feasible trials that no feasible trial dominates, each architecture once, fittest first.
-
-    With `budget.robust`, only those that none dominates under any cost model; none may be left.
-    """
-    once = {trial.key: trial for trial in reversed(trials) if feasible(trial.measured, budget)}
-    candidates = sorted(once.values(), key=lambda trial: trial.number)
-    if not candidates:
-        return []
-    if budget.robust:
-        return sorted(
-            _robust(candidates, budget), key=lambda trial: (objectives(trial.measured), trial.number)
-        )
-    points = np.array([objectives(trial.measured) for trial in candidates])
-    best = [trial for trial, point in zip(candidates, points, strict=True) if not _dominated(point, points)]
-    return sorted(best, key=lambda trial: (objectives(trial.measured), trial.number))
-
-
-def _robust(candidates: Sequence[Trial], budget: BudgetConfig) -> list[Trial]:
-    from cost_models import robust_front
-
-    points = np.array([objectives(trial.measured) for trial in candidates])
-    names = (budget.device, *budget.models)
-    energies = {name: [rounded(trial.measured.energies[name]) for trial in candidates] for name in names}
-    return [candidates[i] for i in robust_front(energies, [list(points[:, 0]), list(points[:, 2])])]
-
-
-def _dominated(point: Floats, points: Floats) -> bool:
-    return bool(((points <= point).all(axis=1) & (points < point).any(axis=1)).any())
-
-
-def hypervolume(trials: Sequence[Trial], budget: BudgetConfig) -> float:
-    """Volume that the front dominates, in units fixed by the first generation and the budget.
-
-    Fitness counts from the worst of the first generation with a live network, in its span; energy
-    and latency count as shares of their limits, or of that generation's worst where there is none. 0 where
-    nothing is feasible. It never shrinks as trials are added.
-    """
-    from pymoo.indicators.hv import HV
-
-    best = front(trials, budget)
-    if not best:
-        return 0.0
-    live = [trial for trial in trials if trial.measured.alive]
-    first = [trial for trial in live if trial.generation == live[0].generation]
-    scale = np.array([objectives(trial.measured) for trial in first])
-    worst, span = scale.max(axis=0), np.ptp(scale, axis=0)
-    limits = budget.limits
-    reference = np.array([worst[0], limits.get("energy_j", worst[1]), limits.get("latency_s", worst[2])])
-    units = np.where(np.array([True, False, False]), span, reference)
-    units[units <= 0] = 1.0
-    points = np.array([objectives(trial.measured) for trial in best])
-    return rounded(float(HV(ref_point=np.zeros(3))((points - reference) / units)))
 
 
 def closest(found: Sequence[Measured], budget: BudgetConfig) -> BudgetError:
@@ -113,12 +100,12 @@ def closest(found: Sequence[Measured], budget: BudgetConfig) -> BudgetError:
     alone, it is the worst of the network that is nearest to all of them.
     """
     head = f"none of {len(found)} networks meets the budget on {budget.fits_on}"
-    live = [measured for measured in found if measured.alive]
+    live = [measured for measured in found if measured.alive or measured.rejected]
     if not live:
         return BudgetError(f"{head}: {_DEAD}")
     fitting = [measured for measured in live if not measured.misfit] or live
     tables = [violations(measured, budget) for measured in fitting]
-    smallest = {name: min(table[name] for table in tables) for name in CONSTRAINTS}
+    smallest = {name: min(table[name] for table in tables) for name in constraints(budget)}
     binding = max(smallest, key=lambda name: smallest[name])
     tail = ""
     if smallest[binding] > 0:
@@ -135,13 +122,16 @@ _DEAD = "every network is silent or saturated. Give more data.steps, or data wit
 
 
 def _shortfall(binding: str, measured: Measured, budget: BudgetConfig) -> str:
-    if binding == "fit":
-        rule = measured.broken[0]
+    resource, _, device = binding.partition(" ")
+    figures = measured.devices[device] if device else vars(measured)
+    if resource == "fit":
+        rule = figures["broken"][0]
         return (
             f"rule {rule['rule']} is broken, found {rule['found']}, allowed {rule['allowed']} "
             f"(network {measured.arch})"
         )
-    found, allowed = float(getattr(measured, binding)), budget.limits[binding]
+    limits = budget.devices[device].limits if device else budget.limits
+    found, allowed = float(figures[resource]), limits[resource]
     return (
         f"smallest violation found {found:.6g}, allowed {allowed:.6g} "
         f"({100 * (found / allowed - 1):.3g} % over, network {measured.arch})"
@@ -149,6 +139,8 @@ def _shortfall(binding: str, measured: Measured, budget: BudgetConfig) -> str:
 
 
 def _advice(binding: str) -> str:
-    if binding == "fit":
-        return "Choose a larger budget.chip, or narrow [space] to smaller networks"
-    return f"Raise budget.{binding}, or narrow [space] to smaller networks"
+    resource, _, device = binding.partition(" ")
+    section = f"budget.devices.{device}" if device else "budget"
+    if resource == "fit":
+        return f"Choose a larger {section}.chip, or narrow [space] to smaller networks"
+    return f"Raise {section}.{resource}, or narrow [space] to smaller networks"

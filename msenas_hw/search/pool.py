@@ -1,27 +1,25 @@
-"""Evaluations in this process or in several."""
+"""Where evaluations run: in this process, in several, or on a cluster."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
 from msenas_hw.search.evaluation import Measured, Setting, evaluate
-from msenas_hw.space import Genome
-from targets.errors import MsenasError
+from msenas_hw.search.processes import Job, Processes
 
-Job = tuple[str, Genome]
+__all__ = ["Alone", "Job", "Pool", "pool"]
 
 
 class Pool(Protocol):
-    """Where evaluations run."""
+    """Where evaluations run.
+
+    Attributes:
+        workers: evaluations at a time, once it is entered.
+    """
+
+    workers: int
 
     def measure(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Measured]]:
         """Results with the position of their job, in the order in which they are ready."""
@@ -34,13 +32,39 @@ class Pool(Protocol):
     ) -> None: ...
 
 
-def pool(workers: int, setting: Setting) -> Pool:
-    """A pool of `workers` processes; one worker is this process."""
-    return Alone(setting) if workers == 1 else Several(workers, setting)
+def pool(
+    workers: int | None,
+    setting: Setting,
+    timeout_s: float | None = None,
+    ray: str | None = None,
+    apart: bool = False,
+) -> Pool:
+    """A pool of processes.
+
+    Args:
+        workers: how many; by default one, with Ray one on every CPU of the cluster.
+        timeout_s: an evaluation that takes longer is a failure.
+        ray: address of a Ray cluster, or "local" for one of its own on this machine (`ray_pool`).
+        apart: whether even one worker is a process of its own, so that a candidate which kills it does
+            not end the search; else one worker without a time-out is this process.
+
+    Raises:
+        ConfigError: Ray is asked for and not installed, or does not answer.
+    """
+    if ray is not None:
+        from msenas_hw.search.ray_pool import Cluster
+
+        return Cluster(workers, setting, timeout_s, ray)
+    count = workers or 1
+    if count == 1 and timeout_s is None and not apart:
+        return Alone(setting)
+    return Processes(count, setting, timeout_s)
 
 
 class Alone:
     """Evaluations one after another in this process, on one thread."""
+
+    workers = 1
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -63,76 +87,3 @@ class Alone:
         """Results in order."""
         for index, (key, genome) in enumerate(jobs):
             yield index, evaluate(genome, key, self._setting)
-
-
-class Several:
-    """Evaluations in spawned processes of one thread each."""
-
-    def __init__(self, workers: int, setting: Setting) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._executor = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setting,))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def measure(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Measured]]:
-        """Results as they are ready.
-
-        Raises:
-            MsenasError: a worker died, of too little memory for example.
-        """
-        try:
-            with _deaf():
-                futures = {
-                    self._executor.submit(_evaluate, genome.to_json(), key): index
-                    for index, (key, genome) in enumerate(jobs)
-                }
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise MsenasError(
-                "a worker process died, perhaps for want of memory; "
-                "resume with fewer workers, finished evaluations are kept"
-            ) from None
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes started inside never hear Ctrl-C, which reaches the whole group: the search answers it.
-
-    The mask is inherited, so it also holds while a worker imports. This process hears it on leaving.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_settings: list[Setting] = []
-
-
-def _start(setting: Setting) -> None:
-    """Set a worker up once."""
-    import torch
-
-    torch.set_num_threads(1)
-    _settings.append(setting)
-    # A worker holds both ends of its queue, so it would wait for ever after the search was killed.
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _evaluate(text: str, key: str) -> Measured:
-    return evaluate(Genome.from_json(text), key, _settings[-1])

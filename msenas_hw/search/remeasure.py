@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from msenas_hw.config import BudgetConfig
-from msenas_hw.search.evaluation import parameters
+from msenas_hw.search.devices import chip_of, costs, fitted, others, parameters
 from msenas_hw.training.trainer import Excess
 from targets.graph.graph import SpikingGraph
 from targets.run import Run
@@ -21,25 +22,42 @@ SPIKE_RESOURCES = ("energy_j", "latency_s", "synops")
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of a trained network, a sample's; `fits` says whether the chip holds it."""
+    """Figures of a trained network, a sample's; weights count in the widths that the network names.
+
+    Attributes:
+        latency_s: None where the cost model has no time.
+        cores, memory: None where the device has no limits of a chip.
+        fits: whether the chip of every device of the budget holds the network.
+        devices: `energy_j`, `latency_s`, `cores` and `memory` on each further device of the budget.
+    """
 
     energy_j: float
-    latency_s: float
+    latency_s: float | None
     spikes: float
     synops: float
-    cores: int
+    cores: int | None
     parameters: int
     fits: bool
+    memory: int | None = None
+    devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def excess(self, budget: BudgetConfig) -> Excess:
         """Use of the tightest limits, as shares of them: above 1 is over budget; infinite without fit."""
-        shares = {key: getattr(self, key) / limit for key, limit in budget.limits.items()}
-        by_spikes = max((shares[key] for key in SPIKE_RESOURCES if key in shares), default=0.0)
-        return Excess(max(shares.values(), default=0.0) if self.fits else float("inf"), by_spikes)
+        shares = [(key, getattr(self, key) / limit) for key, limit in budget.limits.items()]
+        for name, section in budget.devices.items():
+            shares += [(key, self.devices[name][key] / limit) for key, limit in section.limits.items()]
+        by_spikes = max((share for key, share in shares if key in SPIKE_RESOURCES), default=0.0)
+        most = max((share for _, share in shares), default=0.0)
+        return Excess(most if self.fits else float("inf"), by_spikes)
 
     def within(self, budget: BudgetConfig) -> bool:
-        """The chip holds the network and no limit is exceeded."""
+        """Every chip holds the network and no limit is exceeded."""
         return self.excess(budget).share <= 1.0
+
+
+def binds(budget: BudgetConfig) -> bool:
+    """Whether any limit of the budget is set, on whichever device."""
+    return bool(budget.limits) or any(section.limits for section in budget.devices.values())
 
 
 def target_of(device: str) -> str:
@@ -65,17 +83,25 @@ def cost(graph: SpikingGraph, x: NDArray[np.generic], device: str) -> dict[str, 
 
 
 def figures(graph: SpikingGraph, x: NDArray[np.generic], budget: BudgetConfig) -> Figures:
-    """Measure a network on samples `x` [T, B, *input] against the chip of a budget."""
-    import cost_models
-
+    """Measure a network on samples `x` [T, B, *input] against the devices of a budget."""
     found = cost(graph, x, budget.device)
-    fit = cost_models.check(graph, budget.fits_on)
+    own = fitted(graph, chip_of(budget.fits_on))
+    further = {
+        one.name: {
+            **fitted(graph, one.chip),
+            **(costs(graph, chip_run(graph, x, one.model), one.model) if one.model else {}),
+        }
+        for one in others(budget)
+    }
+    latency = found["latency_s"]
     return Figures(
         energy_j=float(found["energy_j"]),
-        latency_s=float(found["latency_s"]),
+        latency_s=None if latency is None else float(latency),
         spikes=float(found["spikes"]),
         synops=float(found["synops"]),
-        cores=fit.cores,
+        cores=own["cores"],
+        memory=own["memory"],
         parameters=parameters(graph),
-        fits=fit.fits,
+        fits=not own["broken"] and not any(one["broken"] for one in further.values()),
+        devices=further,
     )

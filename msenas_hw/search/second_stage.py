@@ -21,7 +21,7 @@ from msenas_hw.config import Config
 from msenas_hw.data import Dataset
 from msenas_hw.search.evaluation import Setting
 from msenas_hw.search.store import Short, Store, Trial
-from msenas_hw.space import Genome, Task, decode, rules_of, vary_rules
+from msenas_hw.space import Genome, Task, decode, own_task, rules_of, vary_rules
 from msenas_hw.training.rules import Rules, canonical
 from targets.errors import ConfigError, MsenasError
 
@@ -133,7 +133,7 @@ def run(
 
 def trained(candidate: Candidate, rung: int, config: Config, given: Setting, data: Dataset) -> Short:
     """One short training; what cannot be trained is recorded with its reason and ranks last."""
-    from msenas_hw.search.remeasure import figures
+    from msenas_hw.search.remeasure import binds, figures
     from msenas_hw.training import Excess, train
     from msenas_hw.training.initial import initial
     from targets.graph.graph import SpikingGraph
@@ -142,7 +142,8 @@ def trained(candidate: Candidate, rung: int, config: Config, given: Setting, dat
     settings = config.training.model_copy(
         update={"epochs": passes, "rules": candidate.rules, "patience": None}
     )
-    sample, _ = data.inputs("validation", section.encoding, section.steps, section.samples)
+    steps = own_task(candidate.genome, given.task).steps
+    sample, _ = data.inputs("validation", section.encoding, steps, section.samples)
 
     def excess(graph: SpikingGraph) -> Excess:
         return figures(graph, sample, budget).excess(budget)
@@ -151,8 +152,8 @@ def trained(candidate: Candidate, rung: int, config: Config, given: Setting, dat
     seed = settings.seeds[0]
     try:
         graph, _ = initial(candidate.genome, given, seed)
-        limits = excess if budget.limits else None
-        found = train(graph, data, section.encoding, section.steps, settings, seed, limits)
+        limits = excess if binds(budget) else None
+        found = train(graph, data, section.encoding, steps, settings, seed, limits)
         accuracy, within = found.validation_accuracy, found.within_budget
     except MsenasError as error:
         failure = f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ CREATE TABLE IF NOT EXISTS shorts(
     failure TEXT NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (rung, key));
 """
 VERSION = 2
+BUSY_S = 30.0
 # Errors whose cause lies outside the file.
 _OUTSIDE = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
@@ -97,7 +99,10 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         with self._guarded():
-            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=30.0)
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_S)
+            # As safe as deleting the journal after each evaluation, and several times faster.
+            self._database.execute("PRAGMA journal_mode = PERSIST")
+            self._check()
             (found,) = self._database.execute("PRAGMA user_version").fetchone()
             if found > VERSION:
                 raise DataError(
@@ -107,15 +112,24 @@ class Store:
                 self._database.executescript(SCHEMA)
                 self._database.execute(f"PRAGMA user_version = {VERSION}")
 
+    def _check(self) -> None:
+        """Find damage at once, not hours later in the one row that has it."""
+        (said,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            raise sqlite3.DatabaseError(" ".join(said.split()))
+
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
             again = self._again()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:  # the low byte is the kind
+            kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte
+            if kind in _OUTSIDE:
+                by = _holders(self.path) if kind == sqlite3.SQLITE_BUSY and self.path else ""
                 raise MsenasError(
-                    f"{self.path}: {error}; what is evaluated so far is kept, mend the cause and then {again}"
+                    f"{self.path}: {error}{by}; what is evaluated so far is kept, "
+                    f"mend the cause and then {again}"
                 ) from None
             raise DataError(
                 f"{self.path}: not a study database, or damaged ({error}); remove it and {again}"
@@ -187,3 +201,16 @@ class Store:
         with self._guarded():
             row = tuple(vars(short).values())
             self._database.execute("INSERT OR REPLACE INTO shorts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _holders(path: Path) -> str:
+    """Which processes lock a file, in words; nothing where the system does not tell."""
+    try:
+        inode = path.stat().st_ino
+        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return ""
+    # A waiting lock has an arrow as its second word, and holds nothing.
+    found = {row[4] for row in rows if row[1] != "->" and row[5].rpartition(":")[2] == str(inode)}
+    found.discard(str(os.getpid()))
+    return f" by process {', '.join(sorted(found))}" if found else ""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msenas_hw.config import Config
-from msenas_hw.search import objectives
+from msenas_hw.search import archive, objectives
+from msenas_hw.search.evaluation import Measured
 from msenas_hw.search.folder import open_run
 from msenas_hw.search.store import Generation, Short, Store, Trial
 from msenas_hw.space import Genome
@@ -18,7 +19,10 @@ from targets.errors import BudgetError, ConfigError
 if TYPE_CHECKING:
     from msenas_hw.fitness import VarianceReport
 
-FRONT_KEYS = ("arch", "fitness", "energy_j", "latency_s", "spikes", "synops", "cores", "parameters", "motifs")
+FRONT_KEYS = (
+    "arch", "fitness", "energy_j", "latency_s", "spikes", "synops", "cores", "memory", "parameters", "motifs"
+)  # fmt: skip
+DEVICE_KEYS = ("energy_j", "latency_s", "cores", "memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +58,15 @@ class Study:
         return self.store.generations()
 
     def front(self) -> list[Trial]:
-        """Feasible trials that none dominates in fitness, energy and latency, fittest first."""
-        return objectives.front(self.trials(), self.config.budget)
+        """Feasible trials that none dominates in the objectives, fittest first."""
+        return archive.front(self.trials(), self.config.budget, self.config.search.objectives)
 
     def front_rows(self) -> list[dict[str, Any]]:
-        """The front as plain tables; energy in J, latency in s, spikes and synops a sample."""
-        return [{key: _plain(getattr(trial.measured, key)) for key in FRONT_KEYS} for trial in self.front()]
+        """The front as plain tables; energy in J, latency in s, spikes and synops a sample.
+
+        Where the budget names further devices, `devices` holds the figures on each.
+        """
+        return [_row(trial.measured) for trial in self.front()]
 
     @property
     def chosen(self) -> str | None:
@@ -134,13 +141,21 @@ class Study:
         return {
             "trial": trial.number,
             "generation": trial.generation,
-            **{key: _plain(getattr(measured, key)) for key in FRONT_KEYS},
+            **_row(measured),
             "per_draw": list(measured.per_draw),
             "alive": measured.alive,
             "feasible": objectives.feasible(measured, budget),
             "violations": {k: v for k, v in objectives.violations(measured, budget).items() if v},
             "failure": measured.failure,
         }
+
+
+def _row(measured: Measured) -> dict[str, Any]:
+    row = {key: _plain(getattr(measured, key)) for key in FRONT_KEYS}
+    devices = {
+        name: {key: figures.get(key) for key in DEVICE_KEYS} for name, figures in measured.devices.items()
+    }
+    return {**row, "devices": devices} if devices else row
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msenas_hw.space.canonical import arch_id, canonical
-from msenas_hw.space.config import SpaceConfig, Task
+from msenas_hw.space.config import SpaceConfig, Task, own_task
 from msenas_hw.space.decode import decode
 from msenas_hw.space.genome import CellGene, Genome, NodeGene
 from msenas_hw.space.motifs import MOTIFS, Motif, Synapse
@@ -29,6 +29,7 @@ __all__ = [
     "decode",
     "estimate_size",
     "mutate",
+    "own_task",
     "repair",
     "rules_of",
     "sample",

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, replace
 from typing import Any
 
-from msenas_hw.space.config import Task
+from msenas_hw.space.config import Task, own_task
 from msenas_hw.space.genome import INPUT, READS, CellGene, Connection, Genome, NodeGene
 from msenas_hw.space.labelling import ordered
 from msenas_hw.space.layout import Layout, layout, may_halve, size_at
@@ -22,14 +22,15 @@ def canonical(genome: Genome, task: Task) -> Genome:
     """The one genome that stands for every genome with the same decoded graph.
 
     Dropped: cells off every forward path from the Input to the readout; halvings below 2 pixels;
-    feedback between unequal resolutions, towards a later level, or of `task.steps` delays or more;
-    genes that the neuron model does not read; the outer ring of a 5x5 kernel where all that it reads
-    is 2x2 pixels. Interchangeable populations and cells are sorted.
+    feedback between unequal resolutions, towards a later level, or of as many delays as a sample has steps;
+    a number of steps that is the task's; genes that the neuron model does not read; the outer ring of
+    a 5x5 kernel where all that it reads is 2x2 pixels. Interchangeable populations and cells are sorted.
 
     Raises:
         GraphError: no path leads from the Input to the readout.
     """
-    genome = _pruned(genome)
+    own = own_task(genome, task)
+    genome = replace(_pruned(genome), steps=None if own == task else own.steps)
     where = layout(genome, task)
     genome = replace(
         genome,
@@ -37,7 +38,7 @@ def canonical(genome: Genome, task: Task) -> Genome:
             replace(cell, halve=cell.halve and may_halve(task, _reduced(genome, where, index)))
             for index, cell in enumerate(genome.cells)
         ),
-        feedback=frozenset(c for c in genome.feedback if where.allows_feedback(c, task)),
+        feedback=frozenset(c for c in genome.feedback if where.allows_feedback(c, own)),
     )
     genome = replace(
         genome, cells=tuple(_clean_cell(genome, where, task, index) for index in range(len(genome.cells)))
@@ -48,9 +49,11 @@ def canonical(genome: Genome, task: Task) -> Genome:
 def arch_id(genome: Genome, task: Task) -> str:
     """Name of an architecture: the first 12 hex digits of SHA-256 over canonical genome and task.
 
-    Learning rules leave the network as it is, so they are not in it.
+    Learning rules leave the network as it is, so they are not in it. A number of steps is the same
+    whether genome or task names it.
     """
-    text = canonical(genome.without_rules(), task).to_json() + json.dumps(asdict(task), sort_keys=True)
+    own = own_task(genome, task)
+    text = canonical(genome.without_rules(), own).to_json() + json.dumps(asdict(own), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 

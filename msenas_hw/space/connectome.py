@@ -75,7 +75,8 @@ def connectome(genome: Genome, task: Task) -> Connectome:
         for index, cell in enumerate(genome.cells)
         for name, node in zip(MOTIFS[cell.motif].populations, cell.nodes, strict=True)
     }
-    populations[READOUT] = Population(NodeGene("if", None, None, 1.0, 1), (task.classes,))
+    gene = NodeGene("if", None, None, 1.0, 1, weight_bits=genome.readout_bits)
+    populations[READOUT] = Population(gene, (task.classes,))
     projections = [*_forward(genome, where), *_inside(genome), *_feedback(genome, where)]
     return Connectome(task.input_shape, populations, _with_bias(list(populations), projections))
 
@@ -115,11 +116,9 @@ def _inside(genome: Genome) -> list[Projection]:
     for index, cell in enumerate(genome.cells):
         motif, own = MOTIFS[cell.motif], _cell(index)
         for synapse in motif.synapses:
-            delay = 1 + motif.levels[synapse.source] - motif.levels[synapse.target] if synapse.delayed else 0
             source, target = f"{own}.{synapse.source}", f"{own}.{synapse.target}"
-            found.append(
-                Projection(source, target, synapse.sign, delay, neighbours_only=synapse.neighbours_only)
-            )
+            delay, alone = motif.delay(synapse), synapse.neighbours_only
+            found.append(Projection(source, target, synapse.sign, delay, neighbours_only=alone))
     return found
 
 

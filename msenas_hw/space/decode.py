@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msenas_hw.space.canonical import arch_id, canonical
-from msenas_hw.space.config import Task
+from msenas_hw.space.config import Task, own_task
 from msenas_hw.space.connectome import INPUT_NAME, READOUT, Connectome, Population, Projection, connectome
-from msenas_hw.space.genome import Genome, NodeGene
+from msenas_hw.space.genome import WEIGHT_BITS, Genome, NodeGene
+from msenas_hw.space.notes import noted
 from targets.graph.graph import Edge, SpikingGraph
 
 OUTPUT = "output"
@@ -26,13 +27,15 @@ def decode(genome: Genome, task: Task, draw: int = 0) -> SpikingGraph:
     mixed, its absolute value where excitatory, minus that where inhibitory; float32. Each synapse node
     says in its metadata `sign` ("mixed", "excitatory", "inhibitory"), `bias` (whether its bias may
     be used; else it must stay zero) and, for lateral inhibition, `mask` (0 where a weight must stay zero).
+    A population whose weights are not stored in 8 bits says `weight_bits`. The graph's metadata hold the
+    canonical genome and the steps of a sample (`msenas_hw.space.notes`).
 
     Raises:
         GraphError: no path leads from the Input to the readout.
     """
-    genome = canonical(genome, task)
-    wiring = connectome(genome, task)
     rng = np.random.default_rng([int(arch_id(genome, task), 16), draw])
+    genome, task = canonical(genome, task), own_task(genome, task)
+    wiring = connectome(genome, task)
     nodes: dict[str, nir.NIRNode] = {INPUT_NAME: nir.Input(np.array(task.input_shape))}
     edges: list[Edge] = []
     arriving: dict[str, list[Projection]] = {}
@@ -47,7 +50,7 @@ def decode(genome: Genome, task: Task, draw: int = 0) -> SpikingGraph:
         nodes[name] = _NEURON[population.gene.model](population.gene, population.shape, task.dt)
     nodes[OUTPUT] = nir.Output(np.array(wiring.populations[READOUT].shape))
     edges.append((READOUT, OUTPUT))
-    return SpikingGraph.build(nodes, edges, {"dt": task.dt})
+    return SpikingGraph.build(nodes, edges, {"dt": task.dt}, metadata=noted(genome, task))
 
 
 def _chain(
@@ -116,8 +119,9 @@ def _weights(rng: np.random.Generator, size: tuple[int, ...], fan_in: int, sign:
     return np.asarray(_SIGN[sign](drawn), dtype=np.float32)
 
 
-def _neuron(gene: NodeGene, shape: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
-    return {"v_threshold": np.full(shape, gene.threshold), "v_reset": np.zeros(shape)}
+def _neuron(gene: NodeGene, shape: tuple[int, ...]) -> dict[str, Any]:
+    metadata = {} if gene.weight_bits == WEIGHT_BITS else {"weight_bits": gene.weight_bits}
+    return {"v_threshold": np.full(shape, gene.threshold), "v_reset": np.zeros(shape), "metadata": metadata}
 
 
 def _if(gene: NodeGene, shape: tuple[int, ...], dt: float) -> nir.IF:

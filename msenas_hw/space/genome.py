@@ -1,8 +1,9 @@
 """The genome: typed genes at three scales.
 
-micro  `NodeGene`: neuron model, time constants, threshold, kernel and learning rule of one population
+micro  `NodeGene`: neuron model, time constants, threshold, kernel, width of the weights and learning rule
+       of one population
 meso   `CellGene.motif`: the circuit inside a cell
-macro  number, width and halving of the cells, and the connections between them
+macro  number, width and halving of the cells, the connections between them, and the steps of a sample
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from targets.errors import ConfigError
 Model = Literal["if", "lif", "cubalif"]
 Connection = tuple[int, int]
 INPUT = -1
-# The time constants that each model reads.
+# What a gene is where the JSON does not name it.
 BACKPROPAGATION = "bp"
+WEIGHT_BITS = 8
+# The time constants that each model reads.
 READS: Mapping[str, tuple[str, ...]] = {"if": (), "lif": ("tau",), "cubalif": ("tau", "tau_syn")}
 
 
@@ -34,10 +37,11 @@ class NodeGene:
         kernel: side of every convolution into the population, in pixels; odd.
         rule: learning rule of the population and the synapses into it, in the words of
             `msenas_hw.training.rules`. It changes training alone, so architectures ignore it.
+        weight_bits: width in which a chip stores every weight into the population.
 
     Raises:
         ConfigError: unknown model, a time constant that the model reads is missing or below one step,
-            a threshold that is not positive, or an even kernel.
+            a threshold that is not positive, an even kernel, or a width that no chip stores.
     """
 
     model: Model
@@ -46,6 +50,7 @@ class NodeGene:
     threshold: float
     kernel: int
     rule: str = BACKPROPAGATION
+    weight_bits: int = WEIGHT_BITS
 
     def __post_init__(self) -> None:
         if self.model not in READS:
@@ -58,6 +63,7 @@ class NodeGene:
             raise ConfigError(f"node gene: threshold is {self.threshold}, allowed > 0")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ConfigError(f"node gene: kernel is {self.kernel}, allowed an odd number of pixels")
+        _check_bits("node gene: weight_bits", self.weight_bits)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ class Genome:
             connect to the readout.
         feedback: `(i, j)`, i > j, both cells.
         readout_rule: learning rule of the readout.
+        readout_bits: width in which a chip stores the weights into the readout.
+        steps: time steps of a sample; None means those of the task.
 
     Raises:
         ConfigError: a connection or the number of node genes is outside its range.
@@ -94,9 +102,14 @@ class Genome:
     forward: frozenset[Connection]
     feedback: frozenset[Connection] = frozenset()
     readout_rule: str = BACKPROPAGATION
+    readout_bits: int = WEIGHT_BITS
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         last = len(self.cells)
+        _check_bits("readout_bits", self.readout_bits)
+        if self.steps is not None and (type(self.steps) is not int or self.steps < 1):
+            raise ConfigError(f"steps: found {self.steps!r}, allowed a whole number >= 1")
         for i, j in self.forward:
             if not INPUT <= i < j <= last or (i, j) == (INPUT, last):
                 raise ConfigError(
@@ -133,12 +146,16 @@ class Genome:
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and dictionaries, connections sorted; back-propagation goes without saying."""
+        """Plain lists and dictionaries, connections sorted.
+
+        Back-propagation, weights of 8 bits and the steps of the task go without saying.
+        """
         cells = [asdict(cell) for cell in self.cells]
         for node in (node for cell in cells for node in cell["nodes"]):
-            if node["rule"] == BACKPROPAGATION:
-                del node["rule"]
-        spoken = {} if self.readout_rule == BACKPROPAGATION else {"readout_rule": self.readout_rule}
+            for key in [key for key, usual in _USUAL_OF_NODE.items() if node[key] == usual]:
+                del node[key]
+        values = {key: getattr(self, key) for key in _USUAL}
+        spoken = {key: value for key, value in values.items() if value != _USUAL[key]}
         return {
             "cells": cells,
             "forward": [list(pair) for pair in sorted(self.forward)],
@@ -155,10 +172,19 @@ class Genome:
                 tuple(_cell(cell) for cell in data["cells"]),
                 frozenset((int(a), int(b)) for a, b in data["forward"]),
                 frozenset((int(a), int(b)) for a, b in data["feedback"]),
-                str(data.get("readout_rule", BACKPROPAGATION)),
+                **{key: data[key] for key in _USUAL if key in data},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not a genome: {type(error).__name__} {error}") from None
+
+
+_USUAL_OF_NODE: Mapping[str, Any] = {"rule": BACKPROPAGATION, "weight_bits": WEIGHT_BITS}
+_USUAL: Mapping[str, Any] = {"readout_rule": BACKPROPAGATION, "readout_bits": WEIGHT_BITS, "steps": None}
+
+
+def _check_bits(what: str, bits: int) -> None:
+    if bits not in range(1, 9):
+        raise ConfigError(f"{what} is {bits}, allowed 1 to 8")
 
 
 def _plain(node: NodeGene) -> NodeGene:

@@ -54,6 +54,10 @@ class Motif:
         """Longest delay-free hop path from an entry to each population."""
         return levels(self.populations, [(s.source, s.target) for s in self.synapses if not s.delayed])
 
+    def delay(self, synapse: Synapse) -> int:
+        """Steps of delay that a synapse of this motif carries."""
+        return 1 + self.levels[synapse.source] - self.levels[synapse.target] if synapse.delayed else 0
+
     @cached_property
     def depth(self) -> int:
         """Hops from the entries to the outputs; the same for every output of a motif."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import log10
 
@@ -56,7 +56,7 @@ def estimate_size(config: SpaceConfig, task: Task, rng: np.random.Generator, sam
     by_cells: dict[int, float] = {}
     variance = 0.0
     for count in range(config.cells[0], config.cells[1] + 1):
-        weights = np.array([_weight(rng, config, task, count) for _ in range(samples)])
+        weights = np.array([_weight(rng, config, _timed(rng, config, task), count) for _ in range(samples)])
         labelled = _labelled(config, count)
         by_cells[count] = labelled * float(weights.mean())
         variance += (labelled * float(weights.std(ddof=1))) ** 2 / samples
@@ -71,11 +71,12 @@ def _node_genes(config: SpaceConfig) -> list[NodeGene]:
         "cubalif": [(tau, tau_syn) for tau in config.taus for tau_syn in config.taus_syn],
     }
     return [
-        NodeGene(model, tau, tau_syn, threshold, kernel)
+        NodeGene(model, tau, tau_syn, threshold, kernel, weight_bits=bits)
         for model in config.models
         for tau, tau_syn in times[model]
         for threshold in config.thresholds
         for kernel in config.kernels
+        for bits in config.weight_bits
     ]
 
 
@@ -90,7 +91,13 @@ def _variants(config: SpaceConfig) -> list[int]:
 
 def _labelled(config: SpaceConfig, count: int) -> float:
     cells = sum(_variants(config)) * len(config.widths) * 2
-    return float(cells**count * 2 ** len(forward_pairs(count)))
+    whole = len(config.weight_bits) * max(1, len(config.steps))
+    return float(whole * cells**count * 2 ** len(forward_pairs(count)))
+
+
+def _timed(rng: np.random.Generator, config: SpaceConfig, task: Task) -> Task:
+    """The task with one of the space's numbers of steps; which feedback there is depends on it."""
+    return replace(task, steps=config.steps[rng.integers(len(config.steps))]) if config.steps else task
 
 
 def _cell(rng: np.random.Generator, config: SpaceConfig, genes: list[NodeGene]) -> CellGene:

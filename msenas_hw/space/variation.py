@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from msenas_hw.space.canonical import canonical
-from msenas_hw.space.config import SpaceConfig, Task
+from msenas_hw.space.config import SpaceConfig, Task, own_task
 from msenas_hw.space.genome import INPUT, CellGene, Connection, Genome, NodeGene
 from msenas_hw.space.layout import layout
 from msenas_hw.space.motifs import MOTIFS
@@ -25,7 +25,8 @@ ATTEMPTS = 50
 @dataclass(frozen=True)
 class Rates:
     """Probability of a change: of each gene of a node (micro), of each cell's motif (meso), and of each
-    cell's width and halving, of each connection, and of one cell more or fewer (macro)."""
+    cell's width and halving, of each connection, of the steps of a sample, and of one cell more or fewer
+    (macro). The width of the weights into the readout is a micro gene."""
 
     micro: float = 0.1
     meso: float = 0.15
@@ -34,8 +35,8 @@ class Rates:
 
 @dataclass(frozen=True)
 class Shares:
-    """Probability that crossover takes each node gene (micro), cell (meso) or connection and the number
-    of cells (macro) from the second parent."""
+    """Probability that crossover takes each node gene (micro), cell (meso), or connection, the number of
+    cells and the steps (macro) from the second parent."""
 
     micro: float = 0.5
     meso: float = 0.5
@@ -52,7 +53,14 @@ def sample(rng: Rng, config: SpaceConfig, task: Task) -> Genome:
     cells = tuple(_random_cell(rng, config) for _ in range(count))
     forward = frozenset(c for c in forward_pairs(count) if rng.random() < SAMPLED_FORWARD)
     feedback = frozenset(c for c in _feedback_pairs(count, config) if rng.random() < SAMPLED_FEEDBACK)
-    genome = Genome(cells, forward, feedback, _pick(rng, config.rules))
+    genome = Genome(
+        cells,
+        forward,
+        feedback,
+        _pick(rng, config.rules),
+        _pick(rng, config.weight_bits),
+        _pick(rng, config.steps) if config.steps else None,
+    )
     return _finished(genome, rng, config, task)
 
 
@@ -61,6 +69,7 @@ def mutate(genome: Genome, rng: Rng, config: SpaceConfig, task: Task, rates: Rat
     for _ in range(ATTEMPTS):
         cells = tuple(_mutated_cell(cell, rng, config, rates) for cell in genome.cells)
         changed = _mutated_macro(replace(genome, cells=cells), rng, config, rates)
+        changed = _mutated_whole(changed, rng, config, task, rates)
         child = _finished(changed, rng, config, task)
         if child != genome:
             return child
@@ -94,6 +103,11 @@ def crossover(
     forward = crossed(forward_pairs(count), "forward")
     feedback = crossed(_feedback_pairs(count, config), "feedback")
     child = replace(longest, cells=tuple(cells), forward=forward, feedback=feedback)
+    if a.readout_bits != b.readout_bits:
+        taken = b if rng.random() < shares.micro else a
+        child = replace(child, readout_bits=taken.readout_bits)
+    if a.steps != b.steps:
+        child = replace(child, steps=(b if rng.random() < shares.macro else a).steps)
     return _finished(child, rng, config, task)
 
 
@@ -140,7 +154,7 @@ _GENES = (
 
 def _random_node(rng: Rng, config: SpaceConfig) -> NodeGene:
     genes: dict[str, Any] = {gene: _pick(rng, getattr(config, values)) for gene, values in _GENES}
-    return NodeGene(**genes, rule=_pick(rng, config.rules))
+    return NodeGene(**genes, rule=_pick(rng, config.rules), weight_bits=_pick(rng, config.weight_bits))
 
 
 def _random_cell(rng: Rng, config: SpaceConfig) -> CellGene:
@@ -162,7 +176,14 @@ def _mutated_node(node: NodeGene, rng: Rng, config: SpaceConfig, rate: float) ->
             changes[gene] = _pick(rng, allowed)
         elif rng.random() < rate:
             changes[gene] = _other(rng, allowed, current)
+    if _drawn(rng, config.weight_bits, rate):
+        changes["weight_bits"] = _other(rng, config.weight_bits, node.weight_bits)
     return replace(node, **changes)
+
+
+def _drawn(rng: Rng, values: Sequence[Any], rate: float) -> bool:
+    """Whether a gene mutates; without a choice it takes no random number, so old searches keep theirs."""
+    return len(values) > 1 and rng.random() < rate
 
 
 def _mutated_cell(cell: CellGene, rng: Rng, config: SpaceConfig, rates: Rates) -> CellGene:
@@ -190,6 +211,15 @@ def _mutated_macro(genome: Genome, rng: Rng, config: SpaceConfig, rates: Rates) 
         genome = _inserted(genome, int(rng.integers(count + 1)), rng, config)
     elif count > config.cells[0] and rng.random() < rates.macro:
         genome = _removed(genome, int(rng.integers(count)))
+    return genome
+
+
+def _mutated_whole(genome: Genome, rng: Rng, config: SpaceConfig, task: Task, rates: Rates) -> Genome:
+    """The genes that a network has once."""
+    if _drawn(rng, config.weight_bits, rates.micro):
+        genome = replace(genome, readout_bits=_other(rng, config.weight_bits, genome.readout_bits))
+    if _drawn(rng, config.steps, rates.macro):
+        genome = replace(genome, steps=_other(rng, config.steps, own_task(genome, task).steps))
     return genome
 
 
@@ -235,4 +265,6 @@ def _crossed_node(a: NodeGene, b: NodeGene, rng: Rng, share: float) -> NodeGene:
         first, second = (b, a) if rng.random() < share else (a, b)
         value = getattr(first, gene)
         changes[gene] = getattr(second, gene) if value is None else value
+    if a.weight_bits != b.weight_bits:
+        changes["weight_bits"] = (b if rng.random() < share else a).weight_bits
     return replace(model, **changes)

@@ -30,8 +30,9 @@ class TrainingConfig(BaseModel):
         seeds: one run a seed; the best by validation accuracy is kept.
         normalise: whether the current into a population is normalised while it is trained; folded after.
         weight_bits: train with the weights that a Loihi core stores in so many bits (mixed signs need 2);
-            none trains in floating point.
-        float_share: with `weight_bits`, the share of `epochs` before the weights are rounded.
+            none trains in floating point. Populations that name a width of their own (`space.weight_bits`)
+            are trained with that.
+        float_share: where weights have a width, the share of `epochs` before the weights are rounded.
         rules: `{layer: learning rule}`, a layer being called by its population; `default` is for the others.
             Without any, every layer learns by the surrogate gradient through time.
         step_wise: a backward pass each step, so that memory does not grow with time; for the temporal

@@ -21,7 +21,7 @@ TRIES, STRIDE = 10, 100
 
 def initial(genome: Genome, given: Setting, seed: int) -> tuple[SpikingGraph, int]:
     """The balanced network of a training seed, and the weight draw that made it (`first_alive`)."""
-    return first_alive(lambda draw: decode(genome, given.task, draw), given, seed)
+    return _first_alive(lambda draw: decode(genome, given.task, draw), given.inputs(genome), seed)
 
 
 def redrawn(graph: SpikingGraph, x: NDArray[np.float32], seed: int) -> tuple[SpikingGraph, int]:

@@ -28,6 +28,7 @@ from targets.graph.exact import exact_sums
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION, SYNAPSE, kind
 from targets.graph.shapes import pair
+from targets.graph.widths import weight_bits_of
 from targets.loihi.normalise import refusals, row_scale
 from targets.loihi.rounding import round_weights, sign_mode
 from targets.loihi.scale import Normalised, choose_scale
@@ -72,25 +73,31 @@ class _Population:
     decay_synapse: float
 
 
+def widths(graph: SpikingGraph, weight_bits: int | None) -> dict[str, int]:
+    """`{population: bits of the weights into it}`: those that the graph names, else `weight_bits`, if any."""
+    others = {} if weight_bits is None else dict.fromkeys(graph.populations, weight_bits)
+    return {**others, **weight_bits_of(graph)}
+
+
 class ChipGrid:
     """Rounds the weights of a network to what a Loihi core stores.
 
     Args:
         graph: the network; its weights do not matter.
-        bits: of a stored weight.
+        bits: of a stored weight; or of those into each population, the others staying as they are.
 
     Raises:
         UnsupportedNodeError: a core cannot hold the network, or a weight of it is no weight of the core.
     """
 
-    def __init__(self, graph: SpikingGraph, bits: int) -> None:
+    def __init__(self, graph: SpikingGraph, bits: int | Mapping[str, int]) -> None:
         problems = refusals(graph)
         if problems:
             raise UnsupportedNodeError(
                 "training.weight_bits: loihi cannot hold this graph:\n" + listed(problems)
             )
-        self.bits = bits
-        self.populations = [_population(graph, name) for name in graph.populations]
+        self.bits = dict.fromkeys(graph.populations, bits) if isinstance(bits, int) else dict(bits)
+        self.populations = [_population(graph, name) for name in graph.populations if name in self.bits]
 
     @contextmanager
     def held(self, network: ReferenceNetwork) -> Iterator[None]:
@@ -137,11 +144,11 @@ class ChipGrid:
         }
         hops = {s.name: weights[s.name] * gains[s.name] * s.used for s in population.synapses}
         drive = addend + sum(factor * biases[name] for name in hops if name in biases)
-        signs = [sign_mode(hop) for hop in hops.values()]
-        scale = choose_scale(_normalised(population, hops, np.asarray(drive)), signs, self.bits)
+        signs, bits = [sign_mode(hop) for hop in hops.values()], self.bits[population.name]
+        scale = choose_scale(_normalised(population, hops, np.asarray(drive)), signs, bits)
         found = {}
         for (name, hop), sign in zip(hops.items(), signs, strict=True):
-            stored, exponent = round_weights(hop * scale, sign, self.bits)
+            stored, exponent = round_weights(hop * scale, sign, bits)
             found[name] = (stored * 2.0**exponent / (scale * gains[name])).astype(np.float32)
         return found
 

@@ -16,13 +16,14 @@ from msenas_hw.data import Dataset
 from msenas_hw.training.checkpoint import Checkpoint
 from msenas_hw.training.config import TrainingConfig
 from msenas_hw.training.folding import fold
-from msenas_hw.training.quantise import ChipGrid
+from msenas_hw.training.quantise import ChipGrid, widths
 from msenas_hw.training.samples import Samples, evaluate
 from msenas_hw.training.state import Best, Epoch, TrainingState
 from msenas_hw.training.step import gradient, move
 from targets.errors import ConfigError, DataError, GraphError
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SYNAPSE
+from targets.graph.widths import with_weight_bits
 
 __all__ = ["Epoch", "Excess", "Observer", "Trained", "train"]
 
@@ -44,7 +45,8 @@ class Trained:
     """A trained network, folded.
 
     Attributes:
-        graph: the network with its normalisers folded in, on the chip's grid where that was asked for.
+        graph: the network with its normalisers folded in; on the chip's grid where weights have a width,
+            which its populations then name.
         validation_accuracy: fraction, of the epoch kept, which is the best on validation.
         within_budget: whether every resource was within its budget in the epoch kept.
         history: every epoch.
@@ -97,7 +99,8 @@ def train(
     Raises:
         DataError: the data do not suit the network.
         GraphError: the network has several Inputs or Outputs, or nothing to train.
-        UnsupportedNodeError: `config.weight_bits` is set and a Loihi core cannot hold the network.
+        UnsupportedNodeError: weights have a width of their own, or by `config.weight_bits`, and a Loihi core
+            cannot hold the network.
         ConfigError: rules that do not suit the network; a checkpoint of other settings.
         MsenasError: a damaged checkpoint.
     """
@@ -113,10 +116,12 @@ def train(
             seed=seed,
             network=_network_digest(graph),
         )
+    stored = widths(graph, config.weight_bits)
+    graph = with_weight_bits(graph, stored) if stored else graph
     batches = -(-len(parts["train"]) // config.batch)
     session = _Session(
         state=TrainingState.begin(graph, config, seed, batches, data.classes),
-        grid=None if config.weight_bits is None else ChipGrid(graph, config.weight_bits),
+        grid=ChipGrid(graph, stored) if stored else None,
         config=config,
         batches=batches,
         learned=parts["train"],

@@ -9,7 +9,8 @@ list inputs + populations, steps, samples, period, total_steps. Arrays:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from targets.graph.dynamics import Dynamics, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import Bias, fold_graph
 from targets.graph.kinds import READOUT
+from targets.lava.groups import Neurons, Part, by_population, parts
 from targets.loihi.align import align
 from targets.loihi.normalise import subtracts
 from targets.loihi.program import FixedPopulation, Program
@@ -34,14 +36,18 @@ Array = NDArray[Any]
 class JobPopulation:
     """One population for Lava: `values` are the parameters and tables of the worker's process.
 
-    `subtract`: soft reset.
+    Attributes:
+        subtract: soft reset.
+        of, neurons: the population of the graph, and which neurons of it these are (None: all).
     """
 
     name: str
     offset: int
     values: dict[str, Array]
     sends_membrane: bool
-    subtract: bool = False
+    subtract: bool
+    of: str
+    neurons: Neurons | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def fixed_job(program: Program) -> Job:
     """
     readouts = {p.name for p in program.populations if isinstance(program.graph.nodes[p.name], READOUT)}
     relays = Relays(program)
-    populations = (*program.populations, *relays.populations.values())
+    held = [p for one in (*program.populations, *relays.populations.values()) for p in parts(one)]
     for hop in program.hops:
         if hop.source in readouts:
             raise UnsupportedNodeError(
@@ -93,13 +99,21 @@ def fixed_job(program: Program) -> Job:
     return Job(
         arithmetic="fixed",
         inputs=tuple(program.inputs),
-        populations=tuple(_fixed_population(p) for p in populations),
-        hops=(
-            *(
-                JobHop(source, h.target, h.matrix.astype(np.int32), delay, h.exponent, h.sign)
-                for h, (source, delay) in zip(program.hops, relays.ends, strict=True)
-            ),
-            *(_relay_hop(source, relays.populations[name]) for name, source in relays.sources.items()),
+        populations=tuple(_fixed_population(part) for part in held),
+        hops=tuple(
+            _grouped(
+                (
+                    *(
+                        JobHop(source, h.target, h.matrix.astype(np.int32), delay, h.exponent, h.sign)
+                        for h, (source, delay) in zip(program.hops, relays.ends, strict=True)
+                    ),
+                    *(
+                        _relay_hop(source, relays.populations[name])
+                        for name, source in relays.sources.items()
+                    ),
+                ),
+                by_population(held),
+            )
         ),
         outputs=dict(program.outputs),
         currents=frozenset(p.name for p in program.populations),
@@ -107,12 +121,24 @@ def fixed_job(program: Program) -> Job:
     )
 
 
+def _grouped(hops: Iterable[JobHop], held: Mapping[str, list[Part]]) -> Iterator[JobHop]:
+    """Each hop as hops between hardware populations; an Input is one part."""
+    for hop in hops:
+        for target in held[hop.target]:
+            rows = hop.matrix if target.neurons is None else hop.matrix[target.neurons]
+            columns = [(s.population.name, s.neurons) for s in held.get(hop.source, ())]
+            for source, neurons in columns or [(hop.source, None)]:
+                matrix = rows if neurons is None else csr_matrix(rows[:, neurons])
+                yield replace(hop, source=source, target=target.population.name, matrix=matrix)
+
+
 def _relay_hop(source: str, relay: FixedPopulation) -> JobHop:
     one = csr_matrix(WEIGHT * identity(relay.shape[0], dtype=np.int32))
     return JobHop(source, relay.name, one, REACH - 1, 0, "excitatory")
 
 
-def _fixed_population(population: FixedPopulation) -> JobPopulation:
+def _fixed_population(part: Part) -> JobPopulation:
+    population = part.population
     values: dict[str, Array] = {
         "du": np.asarray(population.du),
         "dv": np.asarray(population.dv),
@@ -126,7 +152,13 @@ def _fixed_population(population: FixedPopulation) -> JobPopulation:
             )
         values[name] = table.astype(np.int32)
     return JobPopulation(
-        population.name, population.offset, values, sends_membrane=False, subtract=population.subtract
+        name=population.name,
+        offset=population.offset,
+        values=values,
+        sends_membrane=False,
+        subtract=population.subtract,
+        of=part.of,
+        neurons=part.neurons,
     )
 
 
@@ -149,6 +181,7 @@ def float_job(graph: SpikingGraph) -> Job:
                 _float_values(model, folding.biases.get(name, ())),
                 sends_membrane=model.threshold is None,
                 subtract=subtracts(model),
+                of=name,
             )
             for name, model in models.items()
         ),
@@ -222,7 +255,7 @@ def _spec(job: Job, steps: int, samples: int, record: dict[str, list[str]]) -> d
         {
             "neurons": p.values["bias_u" if job.arithmetic == "fixed" else "bias"].shape[1],
             "offset": p.offset,
-            "record": record.get(p.name, []),
+            "record": record.get(p.of, []),
             "sends_membrane": p.sends_membrane,
             "subtract": p.subtract,
         }

@@ -163,17 +163,25 @@ class LavaExecutable:
         self, folder: Path, wanted: dict[str, list[str]], steps: int, samples: int
     ) -> dict[str, dict[str, Array]]:
         """`{population: {"s" | "u" | "v": [T, B, *shape]}}`."""
-        found: dict[str, dict[str, Array]] = {}
+        flat: dict[str, dict[str, Array]] = {}
         for i, population in enumerate(self.job.populations):
-            if population.name not in wanted:
-                continue
-            shape = (samples, steps, *self.graph.shapes[population.name])
-            arrays = {kind: np.load(folder / f"{i}.{kind}.npy") for kind in wanted[population.name]}
-            found[population.name] = {
-                kind: _widened(np.ascontiguousarray(array.reshape(shape).swapaxes(0, 1)))
-                for kind, array in arrays.items()
-            }
-        return found
+            for kind in wanted.get(population.of, ()):
+                array = np.load(folder / f"{i}.{kind}.npy")
+                if population.neurons is not None:
+                    size = int(np.prod(self.graph.shapes[population.of]))
+                    whole = flat.setdefault(population.of, {}).get(kind)
+                    whole = np.empty((len(array), size), array.dtype) if whole is None else whole
+                    whole[:, population.neurons] = array
+                    array = whole
+                flat.setdefault(population.of, {})[kind] = array
+        return {
+            name: {kind: self._shaped(name, array, steps, samples) for kind, array in kinds.items()}
+            for name, kinds in flat.items()
+        }
+
+    def _shaped(self, name: str, array: Array, steps: int, samples: int) -> Array:
+        shaped = array.reshape(samples, steps, *self.graph.shapes[name]).swapaxes(0, 1)
+        return _widened(np.ascontiguousarray(shaped))
 
     def _assembled(
         self,

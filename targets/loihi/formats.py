@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from targets.errors import ConfigError
+from targets.graph.graph import SpikingGraph
 from targets.graph.hops import Folding, Hop
+from targets.graph.widths import weight_bits_of
 from targets.loihi import limits
 
 HopKey = tuple[str, str, int]
@@ -30,7 +32,8 @@ class Formats:
     """Number formats of a whole network.
 
     Attributes:
-        default: of every hop that `hops` does not name.
+        default: of every hop that neither `hops` nor `populations` names.
+        populations: of the hops into a population that `hops` does not name.
         scales: chip units of one threshold, for populations where it is given.
         mixed: store every hop with a sign bit, also where all weights have one sign.
         least_bias_exponent: of the biases on membranes.
@@ -41,19 +44,28 @@ class Formats:
     scales: tuple[tuple[str, float], ...] = ()
     mixed: bool = False
     least_bias_exponent: int = 0
+    populations: tuple[tuple[str, HopFormat], ...] = ()
     _by_key: Mapping[HopKey, HopFormat] = field(init=False, repr=False, compare=False)
+    _by_population: Mapping[str, HopFormat] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_key", dict(self.hops))
+        object.__setattr__(self, "_by_population", dict(self.populations))
 
     def of(self, hop: Hop) -> HopFormat:
         """The format of `hop`."""
-        return self._by_key.get(key(hop), self.default)
+        into = self._by_population.get(hop.target, self.default)
+        return self._by_key.get(key(hop), into)
 
 
 def key(hop: Hop) -> HopKey:
     """What names `hop` among those of its graph."""
     return hop.source, hop.target, hop.delay
+
+
+def own_formats(graph: SpikingGraph) -> Formats:
+    """Formats of the widths that `graph` names itself (`targets.graph.widths`), 8 bits for the others."""
+    return Formats(populations=tuple((n, HopFormat(bits)) for n, bits in weight_bits_of(graph).items()))
 
 
 def formats(folding: Folding, weight_bits: int | Mapping[tuple[str, str], int]) -> Formats:

@@ -18,6 +18,8 @@ BIAS_EXPONENT_MAX = 7
 WEIGHT_EXPONENT_MAX = 7
 WEIGHT_BITS = range(1, 9)
 AXONAL_DELAY_MAX = 62
+# Compartment configurations of a core, each with its own decays (nengo-loihi, hardware/nxsdk_objects.py).
+PROFILES_MAX = 32
 EXACT_FLOAT32 = 2**24
 # Largest summed input that cannot wrap a 24-bit current.
 SUM_MAX = STATE_MAX >> STATE_SHIFT

@@ -3,6 +3,7 @@
 normalise.py  units of the threshold      scale.py     units of the chip
 rounding.py   integers in their fields    align.py     clock offsets and axonal delays
 formats.py    bits and exponents          calibrate.py formats of least error on data
+table.py      what became of each parameter
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from targets.graph.hops import Folding, Hop, fold_graph
 from targets.graph.shapes import Shape
 from targets.loihi import limits
 from targets.loihi.align import Alignment, align
-from targets.loihi.formats import Formats, HopFormat, formats
+from targets.loihi.formats import Formats, HopFormat, formats, own_formats
 from targets.loihi.normalise import normalise, refusals, row_scale, subtracts
 from targets.loihi.program import FixedHop, FixedPopulation, Integers, LoweredRow, Program
 from targets.loihi.rounding import (
@@ -37,21 +38,26 @@ from targets.loihi.rounding import (
     sign_mode,
 )
 from targets.loihi.scale import Normalised, choose_scale
+from targets.loihi.table import rows
 from targets.target import Refusal, listed
 
 
-def lower(graph: SpikingGraph, weight_bits: int | Mapping[tuple[str, str], int] | Formats = 8) -> Program:
+def lower(
+    graph: SpikingGraph, weight_bits: int | Mapping[tuple[str, str], int] | Formats | None = None
+) -> Program:
     """Lower `graph`.
 
     Args:
         weight_bits: 1 to 8 for every hop, or `{(source, target): bits}` with 8 for the others, or
-            formats, such as those of `calibrate.calibrated`.
+            formats, such as those of `calibrate.calibrated`; by default those that the graph names itself.
 
     Raises:
         UnsupportedNodeError: with every reason at once.
         ConfigError: `weight_bits` out of range or of no hop.
     """
-    if isinstance(weight_bits, int):
+    if weight_bits is None:
+        chosen = own_formats(graph)
+    elif isinstance(weight_bits, int):
         chosen = Formats(HopFormat(weight_bits))
     elif isinstance(weight_bits, Formats):
         chosen = weight_bits
@@ -112,8 +118,8 @@ def _lower_population(
     }
     bias_v = round_membrane_bias(units.bias_v * scale * 2**limits.STATE_SHIFT, chosen.least_bias_exponent)
     population = _population(graph, name, units, scale, bias_v, alignment.offsets[name])
-    rows = _rows(population, units, scale, list(zip(hops.values(), units.hops, strict=True)))
-    return _Lowered(population, hops, tuple(rows), tuple(overflows(population, list(hops.values()))))
+    table = rows(population, units, scale, zip(hops.values(), units.hops, strict=True))
+    return _Lowered(population, hops, tuple(table), tuple(overflows(population, list(hops.values()))))
 
 
 def _population(
@@ -123,14 +129,19 @@ def _population(
     return FixedPopulation(
         name=name,
         shape=graph.shapes[name],
-        du=current_decay_field(units.decay_synapse) if current_based else limits.NO_SYNAPTIC_MEMORY,
-        dv=decay_field(units.decay),
+        du=_field(current_decay_field(units.decay_synapse)) if current_based else limits.NO_SYNAPTIC_MEMORY,
+        dv=_field(decay_field(units.decay)),
         vth=round(scale),
         bias_u=round_source_bias(units.bias_u * scale),
         bias_v=bias_v,
         offset=offset,
         subtract=subtracts(dynamics(graph, name)),
     )
+
+
+def _field(values: Integers) -> int | Integers:
+    """One number where all neurons share it."""
+    return int(values.flat[0]) if (values == values.flat[0]).all() else values
 
 
 def _hop(
@@ -146,9 +157,9 @@ def _hop(
     kernel: NDArray[np.int64] | None = None
     if convolution is not None:
         node = copy.copy(graph.nodes[convolution])
-        rows = row_scale(dynamics(graph, hop.target))
+        gain = row_scale(dynamics(graph, hop.target))[0]
         weight = np.asarray(node.weight, dtype=np.float64) * _used_taps(node, graph.shapes[hop.source])
-        kernel, exponent = round_weights(weight * rows[0] * scale, sign, bits, asked)
+        kernel, exponent = round_weights(weight * gain * scale, sign, bits, asked)
         node.weight = kernel
         fixed = csr_matrix(fold(node, graph.shapes[hop.source])[0])
     else:
@@ -165,8 +176,8 @@ def _convolution(graph: SpikingGraph, hop: Hop) -> str | None:
     nodes = [n for n in hop.path if not isinstance(graph.nodes[n], nir.Delay)]
     if len(nodes) != 1 or not isinstance(graph.nodes[nodes[0]], nir.Conv1d | nir.Conv2d):
         return None
-    rows = row_scale(dynamics(graph, hop.target))
-    return nodes[0] if (rows == rows[0]).all() else None
+    gains = row_scale(dynamics(graph, hop.target))
+    return nodes[0] if (gains == gains[0]).all() else None
 
 
 def _used_taps(node: nir.Conv1d | nir.Conv2d, shape: Shape) -> NDArray[np.bool_]:
@@ -186,44 +197,22 @@ def overflows(population: FixedPopulation, hops: list[FixedHop]) -> Iterator[Ref
         yield Refusal(name, f"threshold is {population.vth}, allowed 1 to {limits.THRESHOLD_MAX}", hint)
     widest = limits.BIAS_MANTISSA_MAX << limits.BIAS_EXPONENT_MAX
     if np.abs(population.bias_v).max() > widest:
-        yield Refusal(name, f"bias is {np.abs(population.bias_v).max()}, allowed {widest}")
+        hint = "it is too large beside the threshold: scale it down"
+        yield Refusal(name, f"bias is {np.abs(population.bias_v).max()}, allowed {widest}", hint)
     total = np.abs(population.bias_u).max(axis=0)
     for hop in hops:
-        rows = np.asarray(abs(hop.matrix).sum(axis=1)).ravel().astype(np.int64)
+        sums = np.asarray(abs(hop.matrix).sum(axis=1)).ravel().astype(np.int64)
         if hop.exponent > limits.WEIGHT_EXPONENT_MAX:
             reason = f"weights from {hop.source!r} need exponent {hop.exponent}"
-            yield Refusal(name, f"{reason}, allowed {limits.WEIGHT_EXPONENT_MAX}")
-        if rows.max(initial=0) >= limits.EXACT_FLOAT32:
-            yield Refusal(name, f"a sum from {hop.source!r} can reach {rows.max()}, allowed < 2^24")
-        total = total + (rows << hop.exponent)
-    kept = 0.0 if population.du == limits.NO_SYNAPTIC_MEMORY else 1 - (population.du + 1) / limits.DECAY_ONE
-    worst = float(total.max(initial=0)) / (1.0 - kept)
+            hint = "they are too large beside the other weights or the threshold: scale them down"
+            yield Refusal(name, f"{reason}, allowed {limits.WEIGHT_EXPONENT_MAX}", hint)
+        if sums.max(initial=0) >= limits.EXACT_FLOAT32:
+            reason = f"a sum from {hop.source!r} can reach {sums.max()}, allowed < 2^24"
+            yield Refusal(name, reason, "reduce the fan-in")
+        total = total + (sums << hop.exponent)
+    # Nothing is kept at du = 4095, and what is kept adds up.
+    lost = (np.asarray(population.du) + 1) / limits.DECAY_ONE
+    worst = float((total / lost).max(initial=0))
     if worst > limits.SUM_MAX:
         reason = f"its current can reach {worst:.0f}, allowed {limits.SUM_MAX} before it wraps"
         yield Refusal(name, reason, "reduce the fan-in, the weights or tau_syn")
-
-
-def _rows(
-    population: FixedPopulation,
-    units: Normalised,
-    scale: float,
-    hops: list[tuple[FixedHop, csr_matrix]],
-) -> Iterator[LoweredRow]:
-    name = population.name
-    yield _row(name, "threshold", 1.0, population.vth, scale)
-    yield _row(name, "decay", units.decay, limits.DECAY_ONE - population.dv, limits.DECAY_ONE)
-    if population.du != limits.NO_SYNAPTIC_MEMORY:
-        kept = limits.DECAY_ONE - population.du - 1
-        yield _row(name, "decay_synapse", units.decay_synapse, kept, limits.DECAY_ONE)
-    for hop, matrix in hops:
-        difference = hop.matrix.astype(np.float64) * 2.0**hop.exponent - matrix * scale
-        largest = float(abs(matrix.data).max()) if matrix.nnz else 0.0
-        worst = float(abs(difference.data).max()) if difference.nnz else 0.0
-        stored = int(abs(hop.matrix.data).max()) if hop.matrix.nnz else 0
-        error = worst / (largest * scale) if largest else 0.0
-        yield LoweredRow(name, f"weight from {hop.source}", largest, stored, scale / 2**hop.exponent, error)
-
-
-def _row(node: str, parameter: str, value: float, fixed: int, scale: float) -> LoweredRow:
-    error = abs(fixed / scale - value) / abs(value) if value else abs(fixed / scale)
-    return LoweredRow(node, parameter, value, fixed, scale, error)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from targets.files import replacing
 from targets.graph.graph import SpikingGraph
 from targets.graph.shapes import pair
 from targets.loihi import limits
-from targets.loihi.formats import Formats
+from targets.loihi.formats import own_formats
 from targets.loihi.lower import lower
 from targets.loihi.program import FixedHop, FixedPopulation, Program
 from targets.target import Refusal, listed
@@ -40,7 +41,8 @@ def netx_program(graph: SpikingGraph) -> Program:
     Raises:
         UnsupportedNodeError: a core cannot hold the graph, or the file cannot; every reason at once.
     """
-    program = lower(graph, Formats(mixed=True, least_bias_exponent=_BIAS_EXPONENT))
+    chosen = replace(own_formats(graph), mixed=True, least_bias_exponent=_BIAS_EXPONENT)
+    program = lower(graph, chosen)
     found = netx_refusals(program)
     if found:
         raise UnsupportedNodeError("netx cannot hold this graph:\n" + listed(found))

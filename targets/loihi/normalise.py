@@ -19,7 +19,9 @@ from targets.graph.dynamics import Dynamics, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import Bias, Folding, fold_graph
 from targets.graph.kinds import READOUT, SPIKING, kind
+from targets.loihi import limits
 from targets.loihi.align import align
+from targets.loihi.rounding import current_decay_field, decay_field
 from targets.loihi.scale import Normalised
 from targets.target import Refusal
 
@@ -67,8 +69,8 @@ def normalise(graph: SpikingGraph, name: str, folding: Folding) -> Normalised:
         hops=hops,
         bias_u=on_input if current_based else np.zeros_like(on_input),
         bias_v=on_membrane,
-        decay=_only(terms.decay, 1.0),
-        decay_synapse=_only(terms.decay_synapse, 0.0),
+        decay=_flat(terms.decay, 1.0),
+        decay_synapse=_flat(terms.decay_synapse, 0.0),
     )
 
 
@@ -97,8 +99,8 @@ def bias_table(biases: Sequence[Bias], neurons: int) -> NDArray[np.float64]:
     return table
 
 
-def _only(values: NDArray[np.float32] | None, absent: float) -> float:
-    return absent if values is None else float(values.flat[0])
+def _flat(values: NDArray[np.float32] | None, absent: float) -> NDArray[np.float64]:
+    return np.array(absent) if values is None else values.astype(np.float64).ravel()
 
 
 def refusals(graph: SpikingGraph) -> list[Refusal]:
@@ -140,20 +142,25 @@ def _population_refusals(graph: SpikingGraph, name: str) -> list[Refusal]:
         values = getattr(terms, field)
         if values is not None and not (values.min() >= 0.0 and values.max() <= 1.0):
             found.append(Refusal(name, f"{field} is {values.min()}, allowed 0 to 1", "use a dt below tau"))
-    groups = hardware_groups(terms)
-    if groups > 1:
-        reason = f"its neurons fall into {groups} groups of equal decays, allowed 1 in a hardware population"
-        found.append(Refusal(name, reason, "split the population by time constant, or share it"))
+    groups = _profiles(terms)
+    if groups > limits.PROFILES_MAX:
+        reason = f"its neurons fall into {groups} groups of equal decays, allowed {limits.PROFILES_MAX} "
+        hint = "share time constants between neurons, or split the population"
+        found.append(Refusal(name, reason + "(compartment profiles of a core)", hint))
     if not (unit(terms) > 0).all():
         rule = "threshold" if subtracts(terms) else "threshold - v_reset"
         found.append(Refusal(name, f"{rule} is {unit(terms).min()}, allowed > 0"))
     return found
 
 
-def hardware_groups(terms: Dynamics) -> int:
+def _profiles(terms: Dynamics) -> int:
     """Hardware populations that the neurons need: thresholds and gains fold into rows, decays do not."""
-    decays = [v.ravel() for v in (terms.decay, terms.decay_synapse) if v is not None]
-    return int(np.unique(np.stack(decays), axis=1).shape[1]) if decays else 1
+    fields = [
+        field(values.astype(np.float64).ravel())
+        for field, values in ((decay_field, terms.decay), (current_decay_field, terms.decay_synapse))
+        if values is not None
+    ]
+    return int(np.unique(np.stack(fields), axis=1).shape[1]) if fields else 1
 
 
 def _output_refusals(graph: SpikingGraph) -> list[Refusal]:

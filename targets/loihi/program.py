@@ -60,7 +60,8 @@ class FixedPopulation:
     """One neuron population on the chip; neurons are flattened in C order.
 
     Attributes:
-        du, dv: decay fields, 12 bit (du = 4095: no synaptic memory).
+        du, dv: decay fields, 12 bit (du = 4095: no synaptic memory); int64 [neurons] where they differ
+            between neurons, which then form several hardware populations (`hardware_populations`).
         vth: threshold mantissa, 17 bit, shifted left by 6 when compared.
         bias_u: int64 [K, neurons], added to the summed input in step k of the window; the last row
             holds from step K - 1 on. Carried by a constant source, in units of weights.
@@ -71,8 +72,8 @@ class FixedPopulation:
 
     name: str
     shape: tuple[int, ...]
-    du: int
-    dv: int
+    du: int | Integers
+    dv: int | Integers
     vth: int
     bias_u: Integers
     bias_v: Integers
@@ -80,9 +81,22 @@ class FixedPopulation:
     subtract: bool = False
 
 
+def hardware_populations(population: FixedPopulation) -> list[Integers]:
+    """Neurons of each hardware population, those of equal du and dv, in the order of their first neuron."""
+    size = int(np.prod(population.shape))
+    fields = np.stack([np.broadcast_to(field, size) for field in (population.du, population.dv)])
+    _, first, group = np.unique(fields, axis=1, return_index=True, return_inverse=True)
+    return [np.flatnonzero(group.ravel() == i) for i in np.argsort(first)]
+
+
 @dataclass(frozen=True)
 class LoweredRow:
-    """One row of the table float -> fixed: value, stored integer, relative error."""
+    """One row of the table float -> fixed (`table.py`).
+
+    Attributes:
+        value: the largest of `count` values; `fixed` is the integer stored for it, at `scale` units for 1.
+        error: largest error of all of them, as a share of `value`.
+    """
 
     node: str
     parameter: str
@@ -90,6 +104,7 @@ class LoweredRow:
     fixed: int
     scale: float
     error: float
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,15 @@ def round_source_bias(values: Floats) -> Integers:
     return stored << exponent
 
 
-def decay_field(kept: float) -> int:
-    """12-bit decay field of a state that keeps the share `kept` in one step."""
-    return int(np.clip(round((1.0 - kept) * limits.DECAY_ONE), 0, limits.DECAY_MAX))
+def decay_field(kept: Floats | float) -> Integers:
+    """12-bit decay fields of states that keep the share `kept` in one step, in the shape of `kept`."""
+    return np.clip(_lost(kept), 0, limits.DECAY_MAX)
 
 
-def current_decay_field(kept: float) -> int:
+def current_decay_field(kept: Floats | float) -> Integers:
     """As `decay_field`, for du, to which the chip adds one: du = 0 still loses 1 / 4096 a step."""
-    return int(np.clip(round((1.0 - kept) * limits.DECAY_ONE), 1, limits.DECAY_ONE)) - 1
+    return np.clip(_lost(kept), 1, limits.DECAY_ONE) - 1
+
+
+def _lost(kept: Floats | float) -> Integers:
+    return np.rint((1.0 - np.asarray(kept)) * limits.DECAY_ONE).astype(np.int64)

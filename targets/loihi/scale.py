@@ -30,14 +30,15 @@ class Normalised:
     Attributes:
         hops: float64 [target, source] of each hop into it.
         bias_u, bias_v: float64 [K, neurons], constant input to the current and to the membrane.
-        decay, decay_synapse: kept shares of v and u in one step (1 and 0 where absent).
+        decay, decay_synapse: kept shares of v and u in one step (1 and 0 where absent), one number or
+            [neurons].
     """
 
     hops: tuple[csr_matrix, ...]
     bias_u: NDArray[np.float64]
     bias_v: NDArray[np.float64]
-    decay: float
-    decay_synapse: float
+    decay: NDArray[np.float64] | float
+    decay_synapse: NDArray[np.float64] | float
 
 
 def largest(matrix: csr_matrix) -> float:
@@ -86,7 +87,7 @@ def largest_scale(population: Normalised) -> float:
     total = np.abs(population.bias_u).max(axis=0)
     for matrix in population.hops:
         total = total + np.asarray(abs(matrix).sum(axis=1)).ravel()
-    remaining = 1.0 - population.decay_synapse
+    remaining = 1.0 - float(np.max(population.decay_synapse))
     if total.max(initial=0.0) > 0 and remaining > 0:
         bounds.append(_HEADROOM * limits.SUM_MAX * remaining / float(total.max()))
     drive = float(np.abs(population.bias_v).max(initial=0.0))

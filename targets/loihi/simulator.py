@@ -27,22 +27,28 @@ from targets.reference.kernels.build import kernels as choose_kernels
 from targets.run import Run
 
 KERNELS = "targets.loihi.kernels"
+PRODUCTS = ("events", "dense")
 
 
-def engine(program: Program, kernels: str = "auto", device: str = "cpu") -> Engine:
+def engine(program: Program, kernels: str = "auto", device: str = "cpu", products: str = "events") -> Engine:
     """What runs `program`: event-driven C kernels on the processor, else dense products in torch.
 
     Args:
         kernels: "auto" (C where a compiler is there; MSENAS_KERNELS overrules), "c" or "torch".
         device: a device of torch; any but "cpu" runs in torch.
+        products: "events" or "dense" where C kernels run: dense products pay where a large part fires.
 
     Raises:
         ConfigError: an unknown choice, a device that torch does not have, or "c" on a device.
         TargetUnavailableError: "c", without a compiler.
     """
+    if products not in PRODUCTS:
+        raise ConfigError(f"loihi: products {products!r}, allowed {', '.join(PRODUCTS)}")
     if device == "cpu":
         found = choose_kernels(kernels, KERNELS)
-        return DenseEngine(program) if found.library is None else EventEngine(program, found.library)
+        if found.library is None or products == "dense":
+            return DenseEngine(program, library=found.library)
+        return EventEngine(program, found.library)
     if kernels == "c":
         raise ConfigError(f"loihi: kernels 'c' on device {device!r}, allowed on 'cpu'")
     try:
@@ -60,10 +66,12 @@ class LoihiExecutable:
     recurrent network too, until `reset`.
     """
 
-    def __init__(self, program: Program, kernels: str = "auto", device: str = "cpu") -> None:
+    def __init__(
+        self, program: Program, kernels: str = "auto", device: str = "cpu", products: str = "events"
+    ) -> None:
         self.program = program
         self.graph = program.graph
-        self.engine = engine(program, kernels, device)
+        self.engine = engine(program, kernels, device, products)
         self._state: Any = None
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -34,7 +34,7 @@ def save_program(program: Program, path: str | os.PathLike[str]) -> None:
     for i, population in enumerate(program.populations):
         arrays[f"population{i}_bias_u"] = population.bias_u
         arrays[f"population{i}_bias_v"] = population.bias_v
-        populations.append({key: getattr(population, key) for key in _POPULATION_KEYS})
+        populations.append({key: _plain(getattr(population, key)) for key in _POPULATION_KEYS})
     for i, hop in enumerate(program.hops):
         for part in ("data", "indices", "indptr"):
             arrays[f"hop{i}_{part}"] = getattr(hop.matrix, part)
@@ -70,7 +70,7 @@ def load_program(path: str | os.PathLike[str]) -> Program:
 def _program(header: dict[str, Any], arrays: dict[str, Any]) -> Program:
     populations = tuple(
         FixedPopulation(
-            **fields | {"shape": tuple(fields["shape"])},
+            **fields | {"shape": tuple(fields["shape"])} | {key: _decay(fields[key]) for key in ("du", "dv")},
             bias_u=arrays[f"population{i}_bias_u"],
             bias_v=arrays[f"population{i}_bias_v"],
         )
@@ -90,6 +90,14 @@ def _program(header: dict[str, Any], arrays: dict[str, Any]) -> Program:
         drain=header["drain"],
         table=tuple(LoweredRow(**row) for row in header["table"]),
     )
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _decay(value: int | list[int]) -> Any:
+    return np.array(value, np.int64) if isinstance(value, list) else value
 
 
 def _graph_bytes(program: Program) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from targets.errors import ConfigError
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import fold_graph
-from targets.loihi.formats import Formats, formats
+from targets.loihi.formats import Formats, formats, own_formats
 from targets.loihi.lower import attempt, lower
 from targets.loihi.program import Program
 from targets.loihi.simulator import LoihiExecutable
@@ -26,22 +26,25 @@ class LoihiOptions:
     Attributes:
         weight_bits: 1 to 8 for every hop, `{(source, target): bits}`, or "auto": for each hop what gives
             the least error on `calibration`, the fewest bits of equal error. Like `calibration`, used
-            where the graph is lowered here.
+            where the graph is lowered here. By default the widths that the graph names itself, else 8.
         calibration: input [T, B, *input]; scales and exponents are chosen by the spikes that it causes
             in the float network.
         program: an already lowered network.
         kernels: "auto" (C where a compiler is there, else torch; MSENAS_KERNELS overrules), "c" or "torch".
         device: a device of torch; any but "cpu" runs in torch.
+        products: "events", or "dense", which pays where a large part of the neurons fires in each step; torch
+            kernels always take dense products.
 
     Raises:
         ConfigError: another arithmetic, "auto" without calibration, or calibration beside a program.
     """
 
     arithmetic: str = "fixed"
-    weight_bits: int | str | Mapping[tuple[str, str], int] = 8
+    weight_bits: int | str | Mapping[tuple[str, str], int] | None = None
     program: Program | None = None
     kernels: str = "auto"
     device: str = "cpu"
+    products: str = "events"
     calibration: NDArray[np.generic] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -65,12 +68,12 @@ class LoihiTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why the graph cannot be lowered."""
-        return list(attempt(graph, Formats())[1])
+        return list(attempt(graph, own_formats(graph))[1])
 
     def compile(self, graph: SpikingGraph, options: LoihiOptions) -> LoihiExecutable:
         """Lower the graph, or take the program given."""
         program = options.program or lower(graph, _formats(graph, options))
-        return LoihiExecutable(program, options.kernels, options.device)
+        return LoihiExecutable(program, options.kernels, options.device, options.products)
 
     def unavailable(self) -> str | None:
         """Always available."""
@@ -78,9 +81,10 @@ class LoihiTarget:
 
 
 def _formats(graph: SpikingGraph, options: LoihiOptions) -> Formats:
-    auto = isinstance(options.weight_bits, str)
-    bits = 8 if isinstance(options.weight_bits, str) else options.weight_bits
-    given = formats(fold_graph(graph), bits)
+    bits = options.weight_bits
+    auto = isinstance(bits, str)
+    named = None if isinstance(bits, str) else bits
+    given = own_formats(graph) if named is None else formats(fold_graph(graph), named)
     if options.calibration is None:
         return given
     # Here, so that a lowering without data does not build the float network.

@@ -18,12 +18,14 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from targets.graph.order import components
-from targets.onnx.body import FLOAT, Body, Counted, packed, totals
+from targets.onnx.body import FLOAT, OPSET, Body, Counted, packed, totals
 
 
-def chunk_model(body: Body, steps: int, batch: int | None, metadata: Mapping[str, str]) -> ModelProto:
+def chunk_model(
+    body: Body, steps: int, batch: int | None, metadata: Mapping[str, str], opset: int = OPSET
+) -> ModelProto:
     """`steps` steps of `body` for `batch` samples (any number where it is None)."""
-    return _Chunk(body, steps, batch).model(metadata)
+    return _Chunk(body, steps, batch).model(metadata, opset)
 
 
 @dataclass
@@ -49,12 +51,15 @@ class _Chunk:
         self.whole: dict[tuple[str, tuple[int, ...]], str] = {}
         self.state_of = {f"{name}/before": name for name in body.states}
 
-    def model(self, metadata: Mapping[str, str]) -> ModelProto:
+    def model(self, metadata: Mapping[str, str], opset: int) -> ModelProto:
         for name, dims in self.body.inputs:
             folded = self._reshaped(name, f"{name}/now", (-1, *dims))
             self.values[f"{name}/now"] = _Series(folded=folded)
         for members, cyclic in self._components():
-            if cyclic or any(not self._series(v).batched for n in members for v in self._read(n)):
+            if not any(self._read(node) for node in members):
+                self.nodes += members
+                self.fixed.update(members[0].output)
+            elif cyclic or any(not self._series(v).batched for n in members for v in self._read(n)):
                 self._unroll(members)
             else:
                 self._fold(members[0])
@@ -68,7 +73,7 @@ class _Chunk:
             self._add("Identity", [self._steps(self.body.following[name])[-1]], f"{name}/last")
             outputs.append(self._typed(f"{name}/last", shape, state.dtype))
         graph = helper.make_graph(self.nodes, "network", inputs, outputs, self.constants)
-        return packed(graph, self.body, metadata)
+        return packed(graph, self.body, metadata, opset)
 
     def _components(self) -> list[tuple[list[NodeProto], bool]]:
         """Strongly connected components of the nodes, through states too, and whether each is a cycle."""
@@ -176,10 +181,9 @@ class _Chunk:
 
     def _counted(self) -> list[Any]:
         every = [Counted(o.name, self._sequence(o.value, o.dims), o.dims) for o in self.body.counted]
-        nodes, constants, outputs = totals(every, [0, 1])
-        more, same, events = totals(self.body.counted_inputs, [0, 1], whole=True)
+        nodes, outputs = totals(every, 2)
+        more, events = totals(self.body.counted_inputs, 2, whole=True)
         self.nodes += nodes + more
-        self.constants += constants or same
         return outputs + events
 
     def _reshaped(self, value: str, name: str, shape: tuple[int, ...]) -> str:

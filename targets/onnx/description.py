@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
 
 from targets.errors import ConfigError, GraphError
 from targets.graph.graph import SpikingGraph
@@ -40,9 +39,11 @@ _MALFORMED = (
 )
 
 Array = NDArray[Any]
+# What reads each initializer, by name.
+Held = Mapping[str, Callable[[], Array]]
 
 
-def describe(graph: SpikingGraph, held: Mapping[str, TensorProto]) -> str:
+def describe(graph: SpikingGraph, held: Held) -> str:
     """`graph` as JSON; arrays equal to one of `held`, the initializers by name, refer to it."""
     nodes = {
         name: {
@@ -67,7 +68,7 @@ def describe(graph: SpikingGraph, held: Mapping[str, TensorProto]) -> str:
     )
 
 
-def graph_of(text: str, held: Mapping[str, TensorProto]) -> SpikingGraph:
+def graph_of(text: str, held: Held) -> SpikingGraph:
     """The graph that `describe` wrote.
 
     Raises:
@@ -95,7 +96,7 @@ def _node(name: str, part: Mapping[str, Any], decoder: _Decoder) -> Any:
     return _KINDS[part["kind"]](**values)
 
 
-def _encoded(value: Any, name: str, held: Mapping[str, TensorProto]) -> Any:
+def _encoded(value: Any, name: str, held: Held) -> Any:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, dict):
@@ -111,16 +112,39 @@ def _encoded(value: Any, name: str, held: Mapping[str, TensorProto]) -> Any:
     return {"array": stored | _content(np.ascontiguousarray(array), name, held)}
 
 
-def _content(array: Array, name: str, held: Mapping[str, TensorProto]) -> dict[str, Any]:
+def _content(array: Array, name: str, held: Held) -> dict[str, Any]:
     if name in held and array.dtype.kind == "f":
-        initializer = numpy_helper.to_array(held[name])
+        initializer = _read(name, held)
         for transposed in (False, True):
-            if _same(_turned(initializer, transposed).astype(array.dtype), array):
-                return {"initializer": name, "transposed": transposed}
+            found = _turned(initializer, transposed)
+            for times in (1.0, _ratio(array, found)):
+                if _same((found * found.dtype.type(times)).astype(array.dtype), array):
+                    return {"initializer": name, "transposed": transposed, "times": times}
     flat = array.reshape(-1)
     if array.size > 1 and flat.tobytes() == flat[:1].tobytes() * flat.size:
         return {"fill": base64.b64encode(flat[:1].tobytes()).decode()}
     return {"deflated": base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()}
+
+
+def _ratio(array: Array, initializer: Array) -> float:
+    """What `initializer` times itself would have to be `array`: a gain stands in its weights."""
+    if array.shape != initializer.shape or not initializer.any():
+        return 1.0
+    at = int(np.flatnonzero(initializer)[0])
+    return float(array.flat[at]) / float(initializer.flat[at])
+
+
+def _read(name: str, held: Held) -> Array:
+    """What the initializers of `name` stand for: the sum of two terms, or whole numbers with a scale each."""
+    array = np.asarray(held[name]())
+    if f"{name}/low" in held:
+        return array + held[f"{name}/low"]()
+    if f"{name}/scale" in held:
+        scale = held[f"{name}/scale"]()
+        # A dense layer's outputs stand last.
+        spread = scale if array.ndim == 2 else scale.reshape(-1, *[1] * (array.ndim - 1))
+        return array.astype(scale.dtype) * spread
+    return array
 
 
 def _turned(array: Array, transposed: bool) -> Array:
@@ -134,7 +158,7 @@ def _same(a: Array, b: Array) -> bool:
 class _Decoder:
     """Values out of the text; arrays together hold no more than one ONNX file could."""
 
-    def __init__(self, held: Mapping[str, TensorProto]) -> None:
+    def __init__(self, held: Held) -> None:
         self._held, self._bytes = held, 0
         self._readers: Mapping[str, Callable[[Any], Any]] = {
             "dict": lambda items: {key: self.value(item) for key, item in items},
@@ -158,7 +182,8 @@ class _Decoder:
         if dtype.kind not in "biufUS" or min(shape, default=0) < 0:
             raise ValueError(f"found an array of {dtype} {shape}")
         size = math.prod(shape) * dtype.itemsize
-        self._bytes += size
+        # Initializers are there already, however large.
+        self._bytes += 0 if "initializer" in stored else size
         if self._bytes > _LARGEST_BYTES:
             raise ValueError(f"arrays hold {self._bytes} bytes or more, allowed {_LARGEST_BYTES}")
         array = self._filled(stored, dtype, shape, size)
@@ -169,10 +194,10 @@ class _Decoder:
     ) -> Array:
         if "initializer" in stored:
             name = stored["initializer"]
-            array = _turned(numpy_helper.to_array(self._held[name]), bool(stored["transposed"]))
+            array = _turned(_read(name, self._held), bool(stored["transposed"]))
             if array.shape != shape:
                 raise ValueError(f"initializer {name!r}: found {array.shape}, allowed {shape}")
-            return array.astype(dtype)
+            return (array * array.dtype.type(stored["times"])).astype(dtype)
         if "fill" in stored:
             one = np.frombuffer(base64.b64decode(stored["fill"], validate=True), dtype)
             return np.full(shape, one[0], dtype)

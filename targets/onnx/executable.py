@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from targets.checks import check_input
 from targets.errors import DataError
-from targets.files import replacing
 from targets.graph.graph import SpikingGraph
-from targets.onnx.body import Body
-from targets.onnx.chunk import chunk_model
-from targets.onnx.fixed_form import fixed_body, input_limit
-from targets.onnx.float_form import float_body
-from targets.onnx.metadata import metadata
+from targets.onnx.buffers import Buffers
+from targets.onnx.compiler import Compiler, Key
+from targets.onnx.events import Event, Frame, frames
 from targets.onnx.options import OnnxOptions
-from targets.onnx.scan import scan_model
+from targets.onnx.saving import write
 from targets.onnx.session import Session, Value, open_session
+from targets.onnx.sidefile import SideFile
 from targets.run import Run
 
 # Bytes of a block of samples: a step's states and activations stay near the core, and what a block costs by
@@ -33,47 +30,42 @@ from targets.run import Run
 _BLOCK_BYTES = 6 * 2**20
 # float32 state, activation and spike of one neuron.
 _NEURON_BYTES = 12
-_FLOAT_MAX = float(np.finfo(np.float32).max)
 
 _Values = Mapping[str, NDArray[Any]]
-# Recorded nodes, with states or without, steps of one call (None: a Scan of any), samples (None: any).
-_Key = tuple[frozenset[str], bool, int | None, int | None]
+_Chosen = tuple[frozenset[str], bool]
 
 
 class OnnxExecutable:
     """A network in onnxruntime. Sessions are kept, one for each set of recorded nodes and size of a call.
 
     Attributes:
-        model: what `save` writes, in the form of the options.
+        graph: with the weights as the precision holds them.
+        model: what `save` writes, in the form of the options; weights in a side file are only named.
     """
 
     def __init__(self, graph: SpikingGraph, options: OnnxOptions) -> None:
-        self.graph = graph
         self.options = options
-        self._limit: int | None = None
-        self._body: Callable[[Collection[str], bool], Body]
-        if options.arithmetic == "fixed":
-            program = options.program or _lowered(graph)
-            self._limit = input_limit(program)
-            self._body = lambda record, states: fixed_body(program, record, states, options.counts)
-        else:
-            self._body = lambda record, states: float_body(graph, record, states, options.counts)
-        whole: _Key = (frozenset(), False, options.steps, options.batch)
-        self.model = self._form(whole)
-        self._sessions = {whole: open_session(self.model, options.provider, options.fallback)}
-        self._lock = threading.Lock()
+        self._compiler = Compiler(graph, options)
+        self.graph = self._compiler.graph
+        whole = self._key((frozenset(), False), options.steps, options.batch)
+        self.model, self._side = self._compiler.model(whole)
+        self._captured = options.form == "gpu" and options.provider != "cpu" and options.cuda_graph
+        self._buffers: dict[Key, Buffers] = {}
+        self._sessions = {whole: self._open(whole, self.model, self._side)}
+        self._opening, self._streaming, self._calling = (threading.Lock() for _ in range(3))
         self._stream: Mapping[str, Value] | None = None
         self._streamed = 0
 
-    def save(self, path: str | Path) -> None:
-        """Write the model whole or not at all.
+    def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+        """Write the model whole or not at all, with `notes` as more entries of its metadata.
+
+        Weights that one protobuf message cannot hold go to `<path>.<hash>.weights` beside it.
 
         Raises:
             OSError: the file cannot be written.
             ConfigError: the path is no regular file.
         """
-        with replacing(Path(path)) as temporary:
-            temporary.write_bytes(self.model.SerializeToString())
+        write(Path(path), self.model, self._side, notes or {})
 
     def placement(self) -> dict[str, dict[str, int]]:
         """Where each node of the model runs: `{provider: {operator: nodes}}`."""
@@ -83,13 +75,13 @@ class OnnxExecutable:
         """Run `x` [T, B, *input]; recorded nodes give their output, states those of every population.
 
         Raises:
-            DataError: wrong shape or type, NaN, an unknown node, or (fixed) values that are no
-                integers or too large.
+            DataError: wrong shape or type, NaN, an unknown node, or values that are no integers or too
+                large where the arithmetic or the precision needs integers.
         """
-        fed = self._checked(x, record)
+        fed = self._compiler.checked(x, record)
         started = time.perf_counter()
         chosen = (frozenset(record), states)
-        first = self._session((*chosen, self.options.steps, self.options.batch))
+        first = self._session(self._key(chosen, self.options.steps, self.options.batch))
         blocks = self._run_blocks(fed, chosen)
         values = {name: _joined([block[name] for block in blocks], name, 1) for name in blocks[0]}
         return Run(
@@ -111,9 +103,9 @@ class OnnxExecutable:
         Raises:
             DataError: as `run`, or another number of samples than in the step before.
         """
-        fed = self._checked(np.asarray(x)[None], ())
-        session = self._session((frozenset(), False, 1, None))
-        with self._lock:
+        fed = self._compiler.checked(np.asarray(x)[None], ())
+        session = self._session(self._key((frozenset(), False), 1, None))
+        with self._streaming:
             if self._stream is None:
                 self._stream, self._streamed = self._zeros(session, fed.shape[1]), fed.shape[1]
             if fed.shape[1] != self._streamed:
@@ -125,35 +117,52 @@ class OnnxExecutable:
             self._stream = _carried(found)
         return {name: np.asarray(found[name].numpy())[0] for name in self.graph.outputs}
 
+    def run_events(
+        self, stream: Iterable[Event | Frame], unit_s: float | None = None, start: float | None = None
+    ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+        """Follow a live source; `(step, outputs of step)` for every step, as soon as it is complete.
+
+        The source gives frames of one step, arrays [*shape] or [B, *shape], or events `(t, *address)` in
+        order of time, tuples whose address lies in the Input's shape. Events of a step add up, and the step
+        is complete when an event of a later one arrives or the source ends. States are kept from call to
+        call, as in `step`, until `reset`.
+
+        Args:
+            unit_s: seconds in one unit of t, 1e-6 for microseconds; by default t counts steps.
+            start: the t at which step 0 begins; by default that of the first event.
+
+        Raises:
+            DataError: an event out of order or outside the Input, or what `step` raises.
+        """
+        unit_steps = 1.0 if unit_s is None else unit_s / self.graph.require_dt("run_events with unit_s")
+        shape = self.graph.shapes[self.graph.inputs[0]]
+        for step, frame in frames(stream, shape, unit_steps, start):
+            yield step, self.step(frame)
+
     def reset(self) -> None:
         """Forget the stream: the next `step` starts from zero."""
-        with self._lock:
+        with self._streaming:
             self._stream = None
 
-    def _checked(self, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.float32]:
-        checked = check_input(self.graph, x, record)
-        if self._limit is not None:
-            _check_events(checked, self.graph.inputs[0], self._limit)
-        elif np.abs(checked).max() > _FLOAT_MAX:
-            found = f"{np.abs(checked).max():g}, allowed up to {_FLOAT_MAX:g} (float32)"
-            raise DataError(f"input {self.graph.inputs[0]!r}: holds {found}")
-        return checked.astype(np.float32)
+    @staticmethod
+    def _key(chosen: _Chosen, steps: int | None, batch: int | None) -> Key:
+        return Key(*chosen, steps, batch)
 
-    def _form(self, key: _Key) -> ModelProto:
-        record, states, steps, batch = key
-        body = self._body(sorted(record), states)
-        said = metadata(self.graph, self.options.arithmetic, body)
-        return scan_model(body, said) if steps is None else chunk_model(body, steps, batch, said)
+    def _open(self, key: Key, model: ModelProto, side: SideFile | None) -> Session:
+        options = self.options
+        capture = self._captured and key.batch is not None
+        return open_session(model, options.provider, options.fallback, side, self._compiler.tf32, capture)
 
-    def _session(self, key: _Key) -> Session:
-        if key not in self._sessions:
-            opened = open_session(self._form(key), self.options.provider, self.options.fallback)
-            self._sessions[key] = opened
-        return self._sessions[key]
+    def _session(self, key: Key) -> Session:
+        with self._opening:
+            if key not in self._sessions:
+                self._sessions[key] = self._open(key, *self._compiler.model(key))
+            return self._sessions[key]
 
-    def _run_blocks(self, x: NDArray[np.float32], chosen: tuple[frozenset[str], bool]) -> list[_Values]:
+    def _run_blocks(self, x: NDArray[np.float32], chosen: _Chosen) -> list[_Values]:
         size = self.options.batch or self._block_size(x.shape[1])
-        run = self._run_chunks if self.options.steps else self._run_whole
+        chunks = self._run_captured if self._captured else self._run_chunks
+        run = chunks if self.options.steps else self._run_whole
 
         def at(start: int) -> _Values:
             return run(np.ascontiguousarray(x[:, start : start + size]), chosen)
@@ -164,21 +173,38 @@ class OnnxExecutable:
         with ThreadPoolExecutor(self.options.workers) as workers:
             return list(workers.map(at, starts))
 
-    def _run_whole(self, x: NDArray[np.float32], chosen: tuple[frozenset[str], bool]) -> _Values:
-        return self._session((*chosen, None, None)).arrays({self.graph.inputs[0]: x})
+    def _run_whole(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
+        return self._session(self._key(chosen, None, None)).arrays({self.graph.inputs[0]: x})
 
-    def _run_chunks(self, x: NDArray[np.float32], chosen: tuple[frozenset[str], bool]) -> _Values:
+    def _run_chunks(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
         """Chunks of steps, the states kept on the device; what is left over has a session of its size."""
         parts: list[_Values] = []
         held: Mapping[str, Value] | None = None
         assert self.options.steps is not None
         for at in range(0, x.shape[0], self.options.steps):
             part = x[at : at + self.options.steps]
-            session = self._session((*chosen, part.shape[0], x.shape[1]))
+            session = self._session(self._key(chosen, part.shape[0], x.shape[1]))
             held = self._zeros(session, x.shape[1]) if held is None else held
             found = session.call({self.graph.inputs[0]: part, **held})
             held = _carried(found)
             parts.append({n: v.numpy() for n, v in found.items() if not n.endswith("/last")})
+        return {name: _joined([part[name] for part in parts], name, 0) for name in parts[0]}
+
+    def _run_captured(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
+        """As `_run_chunks`, over buffers that stay where they are; one run at a time."""
+        parts: list[_Values] = []
+        current: Buffers | None = None
+        assert self.options.steps is not None
+        with self._calling:
+            for at in range(0, x.shape[0], self.options.steps):
+                part = x[at : at + self.options.steps]
+                key = self._key(chosen, part.shape[0], x.shape[1])
+                if key not in self._buffers:
+                    self._buffers[key] = Buffers(self._session(key))
+                if self._buffers[key] is not current:
+                    self._buffers[key].start(current.states() if current else None)
+                current = self._buffers[key]
+                parts.append(current.call({self.graph.inputs[0]: part}))
         return {name: _joined([part[name] for part in parts], name, 0) for name in parts[0]}
 
     def _zeros(self, session: Session, samples: int) -> dict[str, Value]:
@@ -199,13 +225,6 @@ class OnnxExecutable:
         return math.ceil(samples / math.ceil(samples / largest))
 
 
-def _lowered(graph: SpikingGraph) -> Any:
-    # Here, so that the float form does not wait for the chip's modules.
-    from targets.loihi.lower import lower
-
-    return lower(graph)
-
-
 def _carried(found: Mapping[str, Any]) -> dict[str, Value]:
     """The states after a call as inputs of the next one."""
     return {
@@ -213,15 +232,6 @@ def _carried(found: Mapping[str, Any]) -> dict[str, Value]:
         for name, value in found.items()
         if name.endswith("/last")
     }
-
-
-def _check_events(x: NDArray[np.generic], name: str, limit: int) -> None:
-    values = x.astype(np.float64)
-    if not (values == np.rint(values)).all():
-        raise DataError(f"input {name!r}: holds values that are no integers, allowed integers in fixed point")
-    found = float(np.abs(values).max())
-    if found > limit:
-        raise DataError(f"input {name!r}: holds {found:g}, allowed up to {limit}: larger sums are not exact")
 
 
 def _joined(parts: Sequence[NDArray[Any]], name: str, axis: int) -> NDArray[Any]:

@@ -1,9 +1,10 @@
 """A lowered network in the integers of a Loihi core, as ONNX, layer by layer.
 
 Inputs and outputs are named as in the float form; spikes are float32, u and v int64. Synapses are
-float32 products, exact because every partial sum stays below 2^24; states are int64. Equations:
-`targets.loihi.program`. onnxruntime's int64 `Div` truncates toward zero, as the core does; its
-BitShift knows no signed integers and its integer Conv no int64, hence Mul and float products.
+float32 products, exact because every partial sum stays below 2^24 (weights whose sums do not are split
+in two); states are int64. Equations: `targets.loihi.program`. onnxruntime's int64 `Div` truncates toward
+zero, as the core does; its BitShift knows no signed integers and its integer Conv no int64, hence Mul and
+float products.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from targets.errors import DataError, GraphError
 from targets.graph.kinds import SPIKING
 from targets.graph.order import topological
 from targets.loihi.program import FixedHop, FixedPopulation, Integers, Program
-from targets.onnx.body import FLOAT, INT64, Body, DelayLine, check_bytes
+from targets.onnx.body import FLOAT, INLINE_BYTES, INT64, Body, DelayLine
 from targets.onnx.float_form import added
 from targets.onnx.metadata import metadata
 from targets.onnx.scan import scan_model
-from targets.onnx.stateless import window
+from targets.onnx.synapses import window
 
 # float32 holds every integer up to this one.
 EXACT = 2**24
+_DENSE_BYTES = 2**34
 _UNITY = 4096
 # A current lies in (-2^23, 2^23] (Lava's bounds), a membrane in [-(2^23 - 1), 2^23 - 1].
 _LIMIT = 2**23
@@ -37,18 +39,22 @@ def fixed_model(program: Program, record: Collection[str] = (), states: bool = F
 
 
 def fixed_body(
-    program: Program, record: Collection[str] = (), states: bool = False, counts: bool = True
+    program: Program,
+    record: Collection[str] = (),
+    states: bool = False,
+    counts: bool = True,
+    inline_bytes: int = INLINE_BYTES,
 ) -> Body:
     """One step of `program` in integers.
 
     Raises:
-        GraphError: a hop whose sums could leave float32's exact integers, a negative exponent, a
-            cycle without delay, or more weights than one file holds.
+        GraphError: a hop whose sums could leave float32's exact integers even in two parts, or whose
+            matrix no memory holds, a negative exponent, or a cycle without delay.
         DataError: a recorded node that the lowered network does not hold.
     """
     for hop in program.hops:
         _check_hop(hop)
-    form = _FixedForm(program)
+    form = _FixedForm(program, inline_bytes)
     form.step()
     shapes = {**program.inputs, **{p.name: p.shape for p in program.populations}}
     for output, source in program.outputs.items():
@@ -67,36 +73,70 @@ def fixed_body(
 
 def input_limit(program: Program) -> int:
     """The largest |value| of an input event for which every sum stays exact in float32."""
-    rows = [_largest_row(hop) for hop in program.hops if hop.source in program.inputs]
+    rows = [_largest_row(hop, _split(hop)) for hop in program.hops if hop.source in program.inputs]
     return (EXACT - 1) // max([1, *rows])
 
 
-def _largest_row(hop: FixedHop) -> int:
-    return int(abs(hop.matrix.astype(np.int64)).sum(axis=1).max()) if hop.matrix.nnz else 0
+def _parts(weights: Integers, bits: int) -> list[tuple[Integers, int]]:
+    """`weights` as (part, factor): their sum is part * factor over all parts; the last `bits` bits apart."""
+    if not bits:
+        return [(weights, 1)]
+    wide, half = weights.astype(np.int64), 1 << (bits - 1)
+    low = ((wide + half) & (2 * half - 1)) - half
+    return [((wide - low) >> bits, 1 << bits), (low, 1)]
+
+
+def _largest_row(hop: FixedHop, bits: int) -> int:
+    """The largest sum of absolute weights of a neuron, in any part."""
+    if not hop.matrix.nnz:
+        return 0
+    sums = []
+    for part, _ in _parts(hop.matrix.data, bits):
+        absolute = hop.matrix.astype(np.int64)
+        absolute.data = abs(part.astype(np.int64))
+        sums.append(int(absolute.sum(axis=1).max()))
+    return max(sums)
+
+
+def _split(hop: FixedHop) -> int:
+    """Bits of the weights that need a product of their own, so that each sum is exact in float32.
+
+    Raises:
+        GraphError: two products do not suffice.
+    """
+    whole = _largest_row(hop, 0)
+    if whole < EXACT:
+        return 0
+    for bits in range(1, EXACT.bit_length()):
+        if _largest_row(hop, bits) < EXACT:
+            return bits
+    raise GraphError(
+        f"hop {hop.source!r} -> {hop.target!r}: the absolute weights of one neuron sum to {whole}, "
+        f"and in two parts to more than {EXACT - 1} (float32's exact integers); use fewer synapses"
+    )
 
 
 def _check_hop(hop: FixedHop) -> None:
-    if hop.kernel is None:
+    found = 4 * hop.matrix.shape[0] * hop.matrix.shape[1]
+    if hop.kernel is None and found > _DENSE_BYTES:
         # Before the dense matrix is made: it may be far larger than the memory.
-        check_bytes(f"{hop.source} -> {hop.target}", 4 * hop.matrix.shape[0] * hop.matrix.shape[1])
-    found = _largest_row(hop)
-    if found >= EXACT:
         raise GraphError(
-            f"hop {hop.source!r} -> {hop.target!r}: the absolute weights of one neuron sum to {found}, "
-            f"allowed < {EXACT} (float32's exact integers); use fewer synapses or smaller weights"
+            f"hop {hop.source!r} -> {hop.target!r}: the dense matrix would take {found} bytes, allowed "
+            f"{_DENSE_BYTES}; use fewer or narrower dense layers"
         )
     if hop.exponent < 0:
         raise GraphError(
             f"hop {hop.source!r} -> {hop.target!r}: weight exponent {hop.exponent}, allowed >= 0"
         )
+    _split(hop)
 
 
 class _FixedForm:
     """Builds one step; every value has shape [B, neurons]."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, inline_bytes: int) -> None:
         self.program = program
-        self.body = Body()
+        self.body = Body(inline_bytes)
         self.sizes = {n: int(np.prod(s)) for n, s in program.inputs.items()}
         self.sizes.update({p.name: int(np.prod(p.shape)) for p in program.populations})
         self.spikes: dict[str, str] = {}
@@ -157,7 +197,8 @@ class _FixedForm:
         name, body = population.name, self.body
         before = body.state(f"{name}/v", (self.sizes[name],), INT64)
         u = self._current(population, before)
-        v = self._decayed(f"{name}/v", before, _UNITY - population.dv) if population.dv else before
+        leaks = np.any(population.dv)
+        v = self._decayed(f"{name}/v", before, _UNITY - population.dv) if leaks else before
         v = body.op("Add", [v, u], f"{name}/charged")
         if population.bias_v.any():
             v = body.op("Add", [v, self._bias(f"{name}/bias_v", population.bias_v)], f"{name}/biased")
@@ -186,17 +227,17 @@ class _FixedForm:
         shift = self._integer(f"{name}/alignment", 1 << 6)
         u = body.op("Mul", [added(body, name, terms), shift], f"{name}/drive")
         factor = _UNITY - (population.du + 1)
-        if factor:
+        if np.any(factor):
             before = body.state(f"{name}/u", (self.sizes[name],), INT64)
             u = body.op("Add", [self._decayed(f"{name}/u", before, factor), u], f"{name}/u/sum")
         u = self._wrapped(f"{name}/u", u)
-        if factor:
+        if np.any(factor):
             body.keep(f"{name}/u", u)
         self.states[name] = {"u": u}
         return u
 
-    def _decayed(self, name: str, value: str, factor: int) -> str:
-        """trunc(value * factor / 4096)."""
+    def _decayed(self, name: str, value: str, factor: int | Integers) -> str:
+        """trunc(value * factor / 4096); `factor` is one number or one a neuron."""
         scaled = self.body.op("Mul", [value, self._integer(f"{name}/factor", factor)], f"{name}/scaled")
         return self.body.op("Div", [scaled, self._integer(f"{name}/unity", _UNITY)], f"{name}/kept")
 
@@ -211,21 +252,39 @@ class _FixedForm:
     def _synapses(self, hop: FixedHop, name: str) -> str:
         """(W @ s) << exponent in int64."""
         spikes = self._lines[hop.source].read(hop.delay) if hop.delay else self.spikes[hop.source]
-        if hop.convolution is not None and hop.kernel is not None:
-            node = self.program.graph.nodes[hop.convolution]
-            shape = self.program.graph.input_shape(hop.convolution)
-            kernel = self.body.constant(f"{name}/kernel", hop.kernel.astype(np.float32))
-            image = self._reshaped(spikes, f"{name}/image", shape)
-            summed = self.body.op("Conv", [image, kernel], f"{name}/conv", **window(node))
-            summed = self._reshaped(summed, f"{name}/sum", (self.sizes[hop.target],))
-        else:
-            matrix = self.body.constant(f"{name}/matrix", hop.matrix.toarray().T.astype(np.float32))
-            summed = self.body.op("MatMul", [spikes, matrix], f"{name}/sum")
-        exact = self.body.op("Cast", [summed], f"{name}/exact", to=INT64)
+        parts = [
+            self._part(hop, spikes, part, factor, f"{name}{suffix}")
+            for (part, factor), suffix in zip(self._weights(hop), ("", "/low"), strict=False)
+        ]
+        exact = added(self.body, name, parts)
         if not hop.exponent:
             return exact
         factor = self._integer(f"{name}/factor", 1 << hop.exponent)
         return self.body.op("Mul", [exact, factor], f"{name}/shifted")
+
+    @staticmethod
+    def _weights(hop: FixedHop) -> list[tuple[Integers, int]]:
+        """The kernel or the dense matrix [in, out], in as many parts as exact sums need."""
+        if hop.convolution is not None and hop.kernel is not None:
+            return _parts(hop.kernel, _split(hop))
+        return _parts(hop.matrix.toarray().T, _split(hop))
+
+    def _part(self, hop: FixedHop, spikes: str, weights: Integers, factor: int, name: str) -> str:
+        """weights @ s, times `factor`, in int64."""
+        if hop.convolution is not None and hop.kernel is not None:
+            node = self.program.graph.nodes[hop.convolution]
+            shape = self.program.graph.input_shape(hop.convolution)
+            kernel = self.body.constant(f"{name}/kernel", weights.astype(np.float32))
+            image = self._reshaped(spikes, f"{name}/image", shape)
+            summed = self.body.op("Conv", [image, kernel], f"{name}/conv", **window(node))
+            summed = self._reshaped(summed, f"{name}/sum", (self.sizes[hop.target],))
+        else:
+            matrix = self.body.constant(f"{name}/matrix", weights.astype(np.float32))
+            summed = self.body.op("MatMul", [spikes, matrix], f"{name}/sum")
+        exact = self.body.op("Cast", [summed], f"{name}/exact", to=INT64)
+        if factor == 1:
+            return exact
+        return self.body.op("Mul", [exact, self._integer(f"{name}/part", factor)], f"{name}/weighted")
 
     def _bias(self, name: str, table: Integers) -> str:
         """Row min(step, K - 1) of a bias table [K, neurons]."""
@@ -238,7 +297,7 @@ class _FixedForm:
         rows = self.body.constant(f"{name}/rows", table.astype(np.int64))
         return self.body.op("Gather", [rows, row], name, axis=0)
 
-    def _integer(self, name: str, value: int) -> str:
+    def _integer(self, name: str, value: int | Integers) -> str:
         return self.body.constant(name, np.array(value, np.int64))
 
     def _reshaped(self, value: str, name: str, shape: tuple[int, ...]) -> str:

@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import nir
+import numpy as np
 from onnx import ModelProto
 
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import POPULATION, SPIKING
+from targets.graph.kinds import POPULATION, SPIKING, SYNAPSE
 from targets.graph.order import topological
-from targets.onnx.body import FLOAT, Body, DelayLine
+from targets.onnx.body import FLOAT, INLINE_BYTES, Body, DelayLine
+from targets.onnx.gains import movable_gains, moved
 from targets.onnx.metadata import metadata
 from targets.onnx.neurons import populate
 from targets.onnx.scan import scan_model
 from targets.onnx.stateless import apply
+from targets.onnx.synapses import EXACT, Products, synapse
 
 
 def float_model(graph: SpikingGraph, record: Collection[str] = (), states: bool = False) -> ModelProto:
@@ -30,19 +33,26 @@ def float_model(graph: SpikingGraph, record: Collection[str] = (), states: bool 
 
 
 def float_body(
-    graph: SpikingGraph, record: Collection[str] = (), states: bool = False, counts: bool = True
+    graph: SpikingGraph,
+    record: Collection[str] = (),
+    states: bool = False,
+    counts: bool = True,
+    products: Products = EXACT,
+    inline_bytes: int = INLINE_BYTES,
 ) -> Body:
     """One step of `graph` in float32, under its profile.
 
     Raises:
-        GraphError: no dt, or a cycle without a Delay.
+        GraphError: no dt, a cycle without a Delay, or weights that `products` cannot hold.
         UnsupportedNodeError: a threshold that is not positive where the profile divides by it.
     """
-    body = Body()
+    body = Body(inline_bytes)
     waiting = [name for name, node in graph.nodes.items() if isinstance(node, nir.Delay)]
     delays = {name: steps for name in waiting if (steps := graph.delay_steps(name))}
     lines = {n: DelayLine(body, n, k, graph.shapes[n]) for n, k in delays.items()}
     values = {n: lines[n].read(k) for n, k in delays.items()}
+    gains = movable_gains(graph) if products is EXACT else {}
+    synapses = moved(graph, gains)
     for name in _step_order(graph, delays):
         if name in graph.inputs:
             values[name] = body.input(name, graph.shapes[name])
@@ -51,7 +61,9 @@ def float_body(
         if name in lines:
             lines[name].push(total)
         elif isinstance(graph.nodes[name], POPULATION):
-            values[name] = populate(body, graph, name, total, states)
+            values[name] = populate(body, graph, name, total, states, name in gains)
+        elif isinstance(graph.nodes[name], SYNAPSE):
+            values[name] = synapse(body, name, synapses.get(name, graph.nodes[name]), total, products)
         else:
             values[name] = total if name in waiting else apply(body, graph, name, total)
     for name in graph.outputs:
@@ -62,7 +74,12 @@ def float_body(
         elif isinstance(node, SPIKING):
             body.count(f"{name}/count", values[name], graph.shapes[name])
     for name in record:
-        body.emit(f"{name}/spikes", values[name], graph.shapes[name], FLOAT)
+        value = values[name]
+        if name in synapses:
+            (follower,) = (target for source, target in graph.edges if source == name)
+            inverse = body.constant(f"{name}/inverse", np.array(1 / gains[follower], np.float32))
+            value = body.op("Mul", [value, inverse], f"{name}/unscaled")
+        body.emit(f"{name}/spikes", value, graph.shapes[name], FLOAT)
     return body
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnx
-from onnx import ModelProto, TensorProto
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.description import graph_of
 from targets.onnx.metadata import DESCRIPTION
+from targets.onnx.sidefile import initializers
 
 
 def load_graph(path: str | Path) -> SpikingGraph:
@@ -27,13 +31,13 @@ def load_graph(path: str | Path) -> SpikingGraph:
     except Exception as error:
         raise GraphError(f"{path}: is no ONNX file or was cut: {error}") from error
     try:
-        return imported(model)
+        return imported(model, Path(path).parent)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from error
 
 
-def imported(model: ModelProto) -> SpikingGraph:
-    """The graph behind an ONNX model of ours; raises what `load_graph` does."""
+def imported(model: ModelProto, folder: Path = Path()) -> SpikingGraph:
+    """The graph behind an ONNX model of ours, whose weights may lie in `folder`; raises as `load_graph`."""
     properties = {item.key: item.value for item in model.metadata_props}
     if DESCRIPTION not in properties:
         producer = model.producer_name or "an unknown program"
@@ -41,11 +45,12 @@ def imported(model: ModelProto) -> SpikingGraph:
             f"was written by {producer} and holds no {DESCRIPTION!r}; only files of `msenas compile` turn "
             "back into a graph: import the network from NIR"
         )
-    return graph_of(properties[DESCRIPTION], _initializers(model))
+    held = {t.name: partial(_array, t, str(folder)) for t in initializers(model)}
+    return graph_of(properties[DESCRIPTION], held)
 
 
-def _initializers(model: ModelProto) -> dict[str, TensorProto]:
-    """By name, those of the Scan's body as well; none that points outside the file."""
-    bodies = [a.g for node in model.graph.node for a in node.attribute if a.name == "body"]
-    found = {tensor.name: tensor for graph in (model.graph, *bodies) for tensor in graph.initializer}
-    return {name: t for name, t in found.items() if t.data_location != TensorProto.EXTERNAL}
+def _array(tensor: TensorProto, folder: str) -> NDArray[Any]:
+    try:
+        return numpy_helper.to_array(tensor, folder)
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise GraphError(f"initializer {tensor.name!r}: {error}") from error

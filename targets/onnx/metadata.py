@@ -6,27 +6,37 @@ import json
 from dataclasses import asdict
 from importlib.metadata import version
 
+from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import kind
-from targets.onnx.body import Body
+from targets.onnx.body import INLINE_BYTES, Body
 from targets.onnx.description import describe
 
 # The key under which a file holds its whole graph.
 DESCRIPTION = "nir.graph"
 
 
-def metadata(graph: SpikingGraph, arithmetic: str, body: Body) -> dict[str, str]:
+def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = "float32") -> dict[str, str]:
     """Arithmetic, version, node names with their NIR kinds, execution profile (`profile.*`), the graph.
 
     Args:
         body: what the model holds; weights in it are not stored twice.
+
+    Raises:
+        GraphError: the graph's text would outgrow the model.
     """
-    held = {constant.name: constant for constant in body.constants}
     profile = {f"profile.{key}": str(value) for key, value in asdict(graph.profile).items()}
+    text = describe(graph, body.arrays())
+    if len(text) > INLINE_BYTES:
+        raise GraphError(
+            f"the graph without its initializers takes {len(text)} bytes, allowed {INLINE_BYTES}; "
+            "store its parameters as float32"
+        )
     return {
         "arithmetic": arithmetic,
+        "precision": precision,
         "msenas_hw": version("msenas-hw"),
         "nir.kinds": json.dumps({name: kind(node) for name, node in graph.nodes.items()}),
-        DESCRIPTION: describe(graph, held),
+        DESCRIPTION: text,
         **profile,
     }

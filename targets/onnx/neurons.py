@@ -53,14 +53,18 @@ _RESETS = {
 _CLIP = ["v_over = Sub(v_reset, clip)", "v_inside = Relu(v_over)", "v_next = Add(v_inside, clip)"]
 
 
-def populate(body: Body, graph: SpikingGraph, name: str, current: str, states: bool) -> str:
+def populate(
+    body: Body, graph: SpikingGraph, name: str, current: str, states: bool, driven: bool = False
+) -> str:
     """Population `name` fed with `current` [B, *shape]; returns its output (spikes; v of a readout).
+
+    Where it is `driven`, the current holds the population's gain.
 
     With `states`, the model gets the outputs `name/v` and, where there is a current, `name/u`.
     """
     shape = graph.shapes[name]
     found = dynamics(graph, name)
-    terms = _present(found)
+    terms = _present(found, driven)
     kept = [state for state, used in (("u", "decay_synapse" in terms), ("v", True)) if used]
     before = [body.state(f"{name}/{state}", shape, FLOAT) for state in kept]
     coefficients = [body.constant(f"{name}/{term}", value) for term, value in terms.items()]
@@ -75,10 +79,12 @@ def populate(body: Body, graph: SpikingGraph, name: str, current: str, states: b
     return results[-1]
 
 
-def _present(coefficients: Dynamics) -> dict[str, NDArray[np.float32]]:
+def _present(coefficients: Dynamics, driven: bool) -> dict[str, NDArray[np.float32]]:
     """The terms that a population's update reads; one number where all its neurons share it."""
     rule = coefficients.rule
     unread = {"reset"} if rule is not None and rule.reset != "to_value" else set[str]()
+    if driven or (coefficients.gain == 1).all():
+        unread.add("gain")
     found = {term: getattr(coefficients, term) for term in _TERMS if term not in unread}
     return {
         term: np.array(value.flat[0]) if (value == value.flat[0]).all() else value
@@ -94,7 +100,7 @@ def neuron_function(
 
     A graph has one profile, so `rule` needs no place in the function's name.
     """
-    name = kind(node) + ("Leak" if "leak" in terms else "")
+    name = kind(node) + ("Leak" if "leak" in terms else "") + ("" if "gain" in terms else "Driven")
     has_current, fires = "decay_synapse" in terms, "threshold" in terms
     states = ["u", "v"] if has_current else ["v"]
     results = ["u_next", "v_next"] if has_current else ["v_next"]
@@ -109,9 +115,11 @@ def neuron_function(
 
 def _integrate(terms: tuple[str, ...], full: str) -> list[str]:
     """Lines from the input and the states to the membrane `full`."""
-    lines, driven, kept = ["drive = Mul(gain, S)"], "drive", "v"
+    lines, driven, kept = [], "S", "v"
+    if "gain" in terms:
+        lines, driven = ["drive = Mul(gain, S)"], "drive"
     if "decay_synapse" in terms:
-        lines += ["u_kept = Mul(decay_synapse, u)", "u_next = Add(u_kept, drive)"]
+        lines += ["u_kept = Mul(decay_synapse, u)", f"u_next = Add(u_kept, {driven})"]
         driven = "u_next"
     if "decay" in terms:
         lines.append("v_kept = Mul(decay, v)")

@@ -3,53 +3,82 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from targets.errors import ConfigError
 from targets.loihi.program import Program
+from targets.onnx.body import INLINE_BYTES, OPSET, OPSETS
+from targets.onnx.precision import PRECISIONS
 from targets.onnx.session import PROVIDERS
 
 ARITHMETICS = ("float32", "fixed")
 FORMS = ("portable", "gpu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OnnxOptions:
     """Options of the ONNX target.
 
     Attributes:
         arithmetic: "float32" or "fixed".
         program: the lowered network of "fixed"; None lowers the graph.
+        precision: of the weights in float32 arithmetic (`targets.onnx.precision`); all but "float32" may
+            change spikes (`targets.onnx.flips`).
+        calibration: input [T, B, *shape] that shows "int8" how large the sums of convolutions become.
         form: "portable" (one Scan, any T and B) or "gpu" (`steps` unrolled, static shapes, states as
             inputs and outputs, no control flow).
         steps, batch: steps and samples of one call of the gpu form.
         counts: whether spikes of every neuron are counted; without, `Run.spike_counts` is empty.
+        opset: of the model, 18 to 21.
+        inline_bytes: weights beyond so many bytes go to a file beside the model.
         provider: "cpu", "cuda" or "tensorrt"; never exchanged in silence.
+        cuda_graph: replay the gpu form as one captured graph of kernels, on cuda and tensorrt.
         fallback: run on the CPU where the provider does not load; `Run.ran_on` then says so.
         workers: threads, each running blocks of samples.
     """
 
     arithmetic: str = "float32"
     program: Program | None = None
+    precision: str = "float32"
+    calibration: NDArray[Any] | None = None
     form: str = "portable"
     steps: int | None = None
     batch: int | None = None
     counts: bool = True
+    opset: int = OPSET
+    inline_bytes: int = INLINE_BYTES
     provider: str = "cpu"
+    cuda_graph: bool = True
     fallback: bool = False
     workers: int = 1
 
     def __post_init__(self) -> None:
-        choices = {"arithmetic": ARITHMETICS, "form": FORMS, "provider": tuple(PROVIDERS)}
+        choices: dict[str, tuple[object, ...]] = {
+            "arithmetic": ARITHMETICS,
+            "precision": PRECISIONS,
+            "form": FORMS,
+            "opset": OPSETS,
+            "provider": tuple(PROVIDERS),
+        }
         for key, allowed in choices.items():
             found = getattr(self, key)
             if found not in allowed:
-                raise ConfigError(f"onnx: {key} is {found!r}, allowed {', '.join(allowed)}")
+                raise ConfigError(f"onnx: {key} is {found!r}, allowed {', '.join(map(str, allowed))}")
         if self.workers < 1:
             raise ConfigError(f"onnx: workers is {self.workers}, allowed >= 1")
-        if self.program is not None and self.arithmetic != "fixed":
-            raise ConfigError("onnx: a program is given, but arithmetic is 'float32'; use arithmetic='fixed'")
+        self._check_arithmetic()
         for key in ("steps", "batch"):
             self._check_size(key, getattr(self, key))
+
+    def _check_arithmetic(self) -> None:
+        if self.program is not None and self.arithmetic != "fixed":
+            raise ConfigError("onnx: a program is given, but arithmetic is 'float32'; use arithmetic='fixed'")
+        if self.precision != "float32" and self.arithmetic == "fixed":
+            raise ConfigError(f"onnx: precision is {self.precision!r}, but integers have none; leave it out")
+        if self.precision == "int8" and self.calibration is None:
+            raise ConfigError("onnx: precision is 'int8' without calibration; give an input of the network")
 
     def _check_size(self, key: str, found: object) -> None:
         if self.form == "portable" and found is not None:

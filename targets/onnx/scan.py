@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from targets.onnx.body import FLOAT, Body, Counted, StateType, packed, totals
+from targets.onnx.body import FLOAT, OPSET, Body, Counted, StateType, packed, totals
 
 
-def scan_model(body: Body, metadata: Mapping[str, str]) -> ModelProto:
+def scan_model(body: Body, metadata: Mapping[str, str], opset: int = OPSET) -> ModelProto:
     """One step `body` closed into a Scan."""
     counts = {f"{counted.name}/sum": StateType(counted.dims, FLOAT) for counted in body.counted}
     states = {**body.states, **counts}
@@ -33,11 +33,12 @@ def scan_model(body: Body, metadata: Mapping[str, str]) -> ModelProto:
     )
     outputs = [helper.make_tensor_value_info(o.name, o.dtype, ["T", "B", *o.dims]) for o in body.emitted]
     sums = [Counted(out.name, f"{out.name}/sum/final", out.dims) for out in body.counted]
-    for more in (totals(sums, [0]), totals(body.counted_inputs, [0, 1], whole=True)):
-        for kept, new in zip((nodes, constants, outputs), more, strict=True):
-            kept.extend(new)
+    for more, made in (totals(sums, 1), totals(body.counted_inputs, 2, whole=True)):
+        nodes += more
+        outputs += made
     inputs = [helper.make_tensor_value_info(n, FLOAT, ["T", "B", *dims]) for n, dims in body.inputs]
-    return packed(helper.make_graph(nodes, "network", inputs, outputs, constants), body, metadata)
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
+    return packed(graph, body, metadata, opset)
 
 
 def _step(body: Body, states: Mapping[str, StateType]) -> GraphProto:

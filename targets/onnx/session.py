@@ -11,9 +11,11 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -21,15 +23,17 @@ import onnxruntime
 from onnx import ModelProto
 
 from targets.errors import TargetUnavailableError
+from targets.onnx.sidefile import SideFile
 
 
 @dataclass(frozen=True)
 class Provider:
-    """How onnxruntime calls a provider, its options, and where it keeps values."""
+    """How onnxruntime calls a provider, its options, where it keeps values, and how it captures graphs."""
 
     name: str
     settings: Mapping[str, str]
     device: str
+    capture: Mapping[str, str] = field(default_factory=dict)
 
 
 # TF32 rounds weights to 10 bits and flips spikes. DEFAULT is cuDNN's implicit GEMM; a searched
@@ -37,8 +41,8 @@ class Provider:
 _CUDA = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 PROVIDERS: Mapping[str, Provider] = {
     "cpu": Provider("CPUExecutionProvider", {}, "cpu"),
-    "cuda": Provider("CUDAExecutionProvider", _CUDA, "cuda"),
-    "tensorrt": Provider("TensorrtExecutionProvider", {}, "cuda"),
+    "cuda": Provider("CUDAExecutionProvider", _CUDA, "cuda", {"enable_cuda_graph": "1"}),
+    "tensorrt": Provider("TensorrtExecutionProvider", {}, "cuda", {"trt_cuda_graph_enable": "True"}),
 }
 # An array, or an OrtValue on a device; onnxruntime states no types.
 Value = Any
@@ -71,18 +75,20 @@ class Session:
                 binding.bind_cpu_input(name, value)
             else:
                 binding.bind_ortvalue_input(name, value)
-        names = [output.name for output in self.raw.get_outputs()]
-        for name in names:
+        for name in self._outputs:
             binding.bind_output(name, PROVIDERS[self.provider].device)
         self.raw.run_with_iobinding(binding)
-        return dict(zip(names, binding.get_outputs(), strict=True))
+        return dict(zip(self._outputs, binding.get_outputs(), strict=True))
 
     def arrays(self, fed: Mapping[str, Value]) -> dict[str, Any]:
         """One run from arrays to arrays. On the CPU there is nothing to bind, and a plain run is faster."""
         if PROVIDERS[self.provider].device != "cpu":
             return {name: value.numpy() for name, value in self.call(fed).items()}
-        names = [output.name for output in self.raw.get_outputs()]
-        return dict(zip(names, self.raw.run(names, dict(fed)), strict=True))
+        return dict(zip(self._outputs, self.raw.run(self._outputs, fed), strict=True))
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        return [output.name for output in self.raw.get_outputs()]
 
     def placement(self) -> dict[str, dict[str, int]]:
         """`{provider: {operator: nodes}}`, after onnxruntime's own optimisation."""
@@ -92,30 +98,55 @@ class Session:
         return {name: dict(sorted(count.items())) for name, count in found.items()}
 
 
-def open_session(model: ModelProto | bytes, provider: str, fallback: bool = False) -> Session:
+def open_session(
+    model: ModelProto,
+    provider: str,
+    fallback: bool = False,
+    side: SideFile | None = None,
+    tf32: bool = False,
+    capture: bool = False,
+) -> Session:
     """A session on `provider` ("cpu" | "cuda" | "tensorrt"), one thread.
+
+    Args:
+        side: where weights lie that the model does not hold.
+        tf32: let products round their inputs to TF32.
+        capture: let the provider capture a graph of kernels; `Buffers` then makes the calls.
 
     Raises:
         TargetUnavailableError: the provider did not load, with the loader's reason; not with `fallback`,
             where the CPU takes its place.
     """
-    content = model if isinstance(model, bytes) else model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    if side is not None:
+        # A path, so that onnxruntime finds the weights; the loaded session needs the model no more.
+        with NamedTemporaryFile(dir=side.folder, suffix=".onnx") as file:
+            file.write(content)
+            file.flush()
+            return _session(file.name, provider, fallback, (tf32, capture))
+    return _session(content, provider, fallback, (tf32, capture))
+
+
+def _session(content: bytes | str, provider: str, fallback: bool, how: tuple[bool, bool]) -> Session:
     try:
-        return Session(_opened(content, provider), provider)
+        return Session(_opened(content, provider, *how), provider)
     except TargetUnavailableError as error:
         if not fallback or provider == "cpu":
             raise
-        return Session(_opened(content, "cpu"), "cpu", str(error))
+        return Session(_opened(content, "cpu", *how), "cpu", str(error))
 
 
-def _opened(content: bytes, provider: str) -> Any:
+def _opened(content: bytes | str, provider: str, tf32: bool, capture: bool) -> Any:
     missing = provider_missing(provider)
     if missing is not None:
         raise TargetUnavailableError(missing)
-    if provider == "tensorrt":
+    wanted = PROVIDERS[provider]
+    settings = {**wanted.settings, **(wanted.capture if capture else {})}
+    if provider == "cuda" and tf32:
+        settings["use_tf32"] = "1"
+    if provider == "tensorrt" and not tf32:
         # It has no option of its own for TF32; cuBLAS reads this before the first session.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-    wanted = PROVIDERS[provider]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -123,9 +154,7 @@ def _opened(content: bytes, provider: str) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            session = onnxruntime.InferenceSession(
-                content, options, providers=[(wanted.name, dict(wanted.settings))]
-            )
+            session = onnxruntime.InferenceSession(content, options, providers=[(wanted.name, settings)])
         # onnxruntime's errors share no base class below Exception.
         except Exception as error:
             raise TargetUnavailableError(f"onnx: {wanted.name} did not open the model: {error}") from error
@@ -144,17 +173,19 @@ def provider_missing(provider: str) -> str | None:
     if not hasattr(onnxruntime, "get_available_providers"):
         # What uninstalling one of two wheels leaves behind.
         return "onnx: onnxruntime is an empty module; pip install --force-reinstall onnxruntime"
+    if provider != "cpu" and _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+        # Which of the two runs depends on the order in which they came.
+        return (
+            f"onnx: {wanted}: onnxruntime and onnxruntime-gpu are both installed and overwrite each other; "
+            "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
+        )
     available = onnxruntime.get_available_providers()
     if wanted in available:
         return None
-    both = _installed("onnxruntime") and _installed("onnxruntime-gpu")
-    advice = (
-        "onnxruntime and onnxruntime-gpu are both installed and hide each other: uninstall both, "
-        "then install onnxruntime-gpu"
-        if both
-        else "pip uninstall onnxruntime, then pip install onnxruntime-gpu; or use provider='cpu'"
+    return (
+        f"onnx: this onnxruntime has no {wanted}, only {', '.join(available)}; pip uninstall onnxruntime, "
+        "then pip install onnxruntime-gpu; or use provider='cpu'"
     )
-    return f"onnx: this onnxruntime has no {wanted}, only {', '.join(available)}; {advice}"
 
 
 def load_error(wanted: str) -> str | None:

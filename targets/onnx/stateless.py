@@ -1,4 +1,4 @@
-"""Stateless nodes in ONNX: one function a node kind, on [B, *input]."""
+"""Stateless nodes but synapses in ONNX: one function a node kind, on [B, *input]."""
 
 from __future__ import annotations
 
@@ -7,50 +7,16 @@ from typing import Any
 
 import nir
 import numpy as np
-from numpy.typing import NDArray
 
 from targets.graph.graph import SpikingGraph
-from targets.graph.shapes import Shape, conv_margins, pair, per_axis
+from targets.graph.shapes import Shape, pair
 from targets.onnx.body import FLOAT, Body
+from targets.onnx.synapses import rounded
 
 
 def apply(body: Body, graph: SpikingGraph, name: str, x: str) -> str:
     """Node `name` on the value `x`; its parameters become float32 initializers."""
     return _APPLY[type(graph.nodes[name])](body, name, graph.nodes[name], x, graph.shapes[name])
-
-
-def window(node: nir.Conv1d | nir.Conv2d) -> dict[str, Any]:
-    """Attributes of `Conv` for a NIR convolution."""
-    axes = node.weight.ndim - 2
-    before, after = conv_margins(node)
-    return {
-        "strides": per_axis(node.stride, axes),
-        "pads": before + after,
-        "dilations": per_axis(node.dilation, axes),
-        "group": int(node.groups),
-    }
-
-
-def rounded(value: Any) -> NDArray[np.float32]:
-    """A parameter in float32, rounded once."""
-    return np.asarray(value).astype(np.float32)
-
-
-def _conv(body: Body, name: str, node: nir.Conv1d | nir.Conv2d, x: str, shape: Shape) -> str:
-    weight = body.constant(f"{name}/weight", rounded(node.weight))
-    bias = body.constant(f"{name}/bias", rounded(node.bias))
-    return body.op("Conv", [x, weight, bias], name, **window(node))
-
-
-def _linear(body: Body, name: str, node: nir.Linear, x: str, shape: Shape) -> str:
-    weight = body.constant(f"{name}/weight", rounded(node.weight).T)
-    return body.op("MatMul", [x, weight], name)
-
-
-def _affine(body: Body, name: str, node: nir.Affine, x: str, shape: Shape) -> str:
-    weight = body.constant(f"{name}/weight", rounded(node.weight).T)
-    product = body.op("MatMul", [x, weight], f"{name}/product")
-    return body.op("Add", [product, body.constant(f"{name}/bias", rounded(node.bias))], name)
 
 
 def _sum_pool(body: Body, name: str, node: nir.SumPool2d, x: str, shape: Shape) -> str:
@@ -87,10 +53,6 @@ def _identity(body: Body, name: str, node: nir.NIRNode, x: str, shape: Shape) ->
 
 
 _APPLY: Mapping[type[nir.NIRNode], Callable[[Body, str, Any, str, Shape], str]] = {
-    nir.Conv1d: _conv,
-    nir.Conv2d: _conv,
-    nir.Linear: _linear,
-    nir.Affine: _affine,
     nir.SumPool2d: _sum_pool,
     nir.AvgPool2d: _average_pool,
     nir.Flatten: _flatten,

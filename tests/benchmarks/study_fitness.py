@@ -32,7 +32,7 @@ from msenas_hw.config import Config, parse_config
 from msenas_hw.data import Dataset, load
 from msenas_hw.fitness import DEFAULT, VARIANTS, Fitness, Recording, fitness, score
 from msenas_hw.search import Setting, setting
-from msenas_hw.search.evaluation import parameters
+from msenas_hw.search.devices import parameters
 from msenas_hw.search.remeasure import cost
 from msenas_hw.space import Genome, arch_id, sample
 from msenas_hw.training import train

@@ -1,12 +1,13 @@
-"""The dense engine: torch, on any of its devices.
+"""The dense engine: float32 products in torch, on any of its devices.
 
-Integers live in float64 (below 2^53) and products in float32 (sums below 2^24, proven at lowering), so every
-number is exact.
+Sums stay below 2^24, proven at lowering, so float32 products are exact. Populations in no cycle take the
+products of many steps at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import ctypes
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from targets.graph.order import components
 from targets.loihi import limits
 from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
-from targets.loihi.program import FixedHop, FixedPopulation, Program
+from targets.loihi.kernels.neurons import CNeurons, Neurons, Stretch, Sum, TorchNeurons
+from targets.loihi.program import FixedHop, Program
 from targets.reference.stateless import convolve
 
-_WRAP = 2.0**limits.STATE_BITS
-_HALF = 2.0 ** (limits.STATE_BITS - 1)
-_SCALE = 2.0**limits.STATE_SHIFT
+# Bytes of the largest signal of the steps that are computed together.
+_STRETCH_BYTES = 1 << 24
 
-_Lists = dict[str, list[Tensor]]
+_Signals = dict[str, Tensor]
 
 
 @dataclass
@@ -33,43 +35,46 @@ class State:
     """`batch` samples after `elapsed` steps.
 
     Attributes:
-        sent: `{node: {step: float32 [B, neurons]}}` of the last steps.
-        u, v: `{population: float64 [B, neurons]}`.
+        sent: `{node: float32 [depth, B, neurons]}`, spikes of the last steps.
+        neurons: `{population: state of its neurons}`.
     """
 
     batch: int
     elapsed: int
-    sent: dict[str, dict[int, Tensor]]
-    u: dict[str, Tensor]
-    v: dict[str, Tensor]
+    sent: _Signals
+    neurons: dict[str, Any]
 
 
 class DenseEngine:
-    """A program in torch."""
+    """A program as dense products; neurons in C where `library` is given, else in torch."""
 
-    def __init__(self, program: Program, device: str = "cpu") -> None:
-        self.said = "torch kernels" if device == "cpu" else f"torch kernels, {device}"
+    def __init__(self, program: Program, device: str = "cpu", library: ctypes.CDLL | None = None) -> None:
+        where = "torch kernels" if library is None else "dense products, C kernels"
+        self.said = where if device == "cpu" else f"{where}, {device}"
         self.device = torch.device(device)
+        self.sizes = {n: int(np.prod(s)) for n, s in program.inputs.items()}
+        self.sizes |= {p.name: int(np.prod(p.shape)) for p in program.populations}
         self.inputs = tuple(program.inputs)
-        self.members = [_Neurons(p, self.device) for p in ordered(program)]
+        self.neurons: dict[str, Neurons] = {
+            p.name: TorchNeurons(p, self.device) if library is None else CNeurons(p, library)
+            for p in ordered(program)
+        }
         self.synapses = {
             p.name: [_Synapse(program, hop, self.device) for hop in program.hops if hop.target == p.name]
             for p in program.populations
         }
-        self.depths = dict.fromkeys([*self.inputs, *self.synapses], 1)
+        order = {name: i for i, name in enumerate(self.neurons)}
+        edges = [(h.source, h.target) for h in program.hops if h.source in order]
+        self.groups = [sorted(group, key=order.__getitem__) for group in components(list(order), edges)]
+        self.looped = {h.target for h in program.hops if h.source == h.target}
+        self.depths = dict.fromkeys(self.sizes, 0)
         for synapse in (s for found in self.synapses.values() for s in found):
-            self.depths[synapse.source] = max(self.depths[synapse.source], synapse.delay + 1)
+            self.depths[synapse.source] = max(self.depths[synapse.source], synapse.delay)
 
     def start(self, batch: int) -> State:
         """The state before the first step."""
-
-        def zeros() -> dict[str, Tensor]:
-            return {
-                m.name: torch.zeros((batch, m.size), dtype=torch.float64, device=self.device)
-                for m in self.members
-            }
-
-        return State(batch, 0, {name: {} for name in self.depths}, zeros(), zeros())
+        sent = {n: torch.zeros((self.depths[n], batch, s), device=self.device) for n, s in self.sizes.items()}
+        return State(batch, 0, sent, {name: found.start(batch) for name, found in self.neurons.items()})
 
     @torch.no_grad()
     def advance(
@@ -80,59 +85,99 @@ class DenseEngine:
         states: Collection[str] = (),
     ) -> Recording:
         """See `Engine.advance`."""
-        fed = {n: torch.from_numpy(np.asarray(x[n], np.float32)).to(self.device) for n in self.inputs}
-        # Float32 counts steps exactly; sums over samples wait for the end.
-        counts = {name: torch.zeros_like(value[0]) for name, value in fed.items()}
-        counts |= {m.name: torch.zeros((state.batch, m.size), device=self.device) for m in self.members}
-        kept = {"spikes": _lists(keep), "u": _lists(states), "v": _lists(states)}
-        other = torch.zeros((), dtype=torch.bool, device=self.device)
-        for t in range(len(next(iter(fed.values())))):
-            for name, value in fed.items():
-                # Delayed spikes outlive the caller's array.
-                self._send(state, name, value[t].clone() if self.depths[name] > 1 else value[t])
-                sign = value[t].sign()
-                other |= (sign != value[t]).any()
-                counts[name] += sign.abs_()
-            for member in self.members:
-                self._step(member, state, counts[member.name], kept)
-            state.elapsed += 1
+        fed = {n: torch.from_numpy(np.asarray(x[n], np.float32)) for n in self.inputs}
+        steps = len(next(iter(fed.values())))
+        widest = 4 * state.batch * max(self.sizes.values())
+        stretch = max(1, _STRETCH_BYTES // widest)
+        counts = {name: np.zeros(size, np.int64) for name, size in self.sizes.items()}
+        kept: dict[str, dict[str, list[NDArray[Any]]]] = {
+            kind: {name: [] for name in names}
+            for kind, names in (("spikes", keep), ("u", states), ("v", states))
+        }
+        other = False
+        for at in range(0, steps, stretch):
+            sent = {name: value[at : at + stretch].to(self.device) for name, value in fed.items()}
+            for name, value in sent.items():
+                sign = value.sign()
+                other |= bool((sign != value).any())
+                counts[name] += torch.count_nonzero(sign, dim=(0, 1)).cpu().numpy()
+            self._stretch(state, sent, counts, kept)
         if other:
             raise NotSpikesError
         return Recording(
-            **{kind: {n: _stacked(kind, x) for n, x in found.items()} for kind, found in kept.items()},
-            counts={
-                n: c.sum(0, dtype=torch.float64).to(torch.int64).cpu().numpy() for n, c in counts.items()
-            },
+            **{kind: {n: np.concatenate(v) for n, v in found.items()} for kind, found in kept.items()},
+            counts=counts,
         )
 
-    def _step(self, member: _Neurons, state: State, counts: Tensor, kept: Mapping[str, _Lists]) -> None:
-        name = member.name
-        spikes = member.step(self._arriving(name, state), state)
-        self._send(state, name, spikes)
-        counts += spikes
-        for kind, values in (("spikes", spikes), ("u", state.u[name]), ("v", state.v[name])):
-            if name in kept[kind]:
-                kept[kind][name].append(values)
+    def _stretch(
+        self,
+        state: State,
+        sent: _Signals,
+        counts: dict[str, NDArray[np.int64]],
+        kept: Mapping[str, dict[str, list[NDArray[Any]]]],
+    ) -> None:
+        """Run the steps of `sent`, which holds the inputs and gets the spikes of every population."""
+        steps = len(next(iter(sent.values())))
+        for group in self.groups:
+            one = group[0] if len(group) == 1 and group[0] not in self.looped else None
+            found = self._cycle(state, sent, group, steps, kept) if one is None else {}
+            if one is not None:
+                sums = [(s.deliver(_delayed(state, sent, s, 0, steps)), s.shift) for s in self.synapses[one]]
+                found[one] = [self._advance(state, one, sums, 0, steps, kept)]
+                sent[one] = found[one][0].spikes
+            for name, stretches in found.items():
+                for got in stretches:
+                    counts[name] += got.counts
+                    if name in kept["spikes"]:
+                        kept["spikes"][name].append(got.spikes.cpu().numpy())
+                    if name in kept["u"] and got.u is not None and got.v is not None:
+                        kept["u"][name].append(got.u)
+                        kept["v"][name].append(got.v)
+        for name, depth in self.depths.items():
+            if depth:
+                state.sent[name] = torch.cat([state.sent[name], sent[name]])[-depth:]
+        state.elapsed += steps
 
-    def _send(self, state: State, name: str, spikes: Tensor) -> None:
-        state.sent[name][state.elapsed] = spikes
-        state.sent[name].pop(state.elapsed - self.depths[name], None)
+    def _cycle(
+        self, state: State, sent: _Signals, group: list[str], steps: int, kept: Mapping[str, Any]
+    ) -> dict[str, list[Stretch]]:
+        """Populations that feed each other, step by step; what comes from outside for all steps at once."""
+        outside = {
+            s: s.deliver(_delayed(state, sent, s, 0, steps))
+            for name in group
+            for s in self.synapses[name]
+            if s.source not in group
+        }
+        for name in group:
+            sent[name] = torch.zeros((steps, state.batch, self.sizes[name]), device=self.device)
+        found: dict[str, list[Stretch]] = {name: [] for name in group}
+        for t in range(steps):
+            for name in group:
+                sums = [
+                    (outside[s][t : t + 1], s.shift)
+                    if s in outside
+                    else (s.deliver(_delayed(state, sent, s, t, 1)), s.shift)
+                    for s in self.synapses[name]
+                ]
+                found[name].append(self._advance(state, name, sums, t, 1, kept))
+                sent[name][t] = found[name][-1].spikes[0]
+        return found
 
-    def _arriving(self, name: str, state: State) -> Iterator[Tensor]:
-        """What each hop delivers in this step, in units of u."""
-        for synapse in self.synapses[name]:
-            spikes = state.sent[synapse.source].get(state.elapsed - synapse.delay)
-            if spikes is not None:
-                yield synapse.deliver(spikes)
+    def _advance(
+        self, state: State, name: str, sums: list[Sum], first: int, steps: int, kept: Mapping[str, Any]
+    ) -> Stretch:
+        held = state.neurons[name]
+        return self.neurons[name].advance(held, sums, state.elapsed + first, steps, name in kept["u"])
 
 
-def _lists(names: Collection[str]) -> _Lists:
-    return {name: [] for name in names}
-
-
-def _stacked(kind: str, values: list[Tensor]) -> NDArray[Any]:
-    dtype = torch.float32 if kind == "spikes" else torch.int64
-    return torch.stack(values).to(dtype).cpu().numpy()
+def _delayed(state: State, sent: _Signals, synapse: _Synapse, first: int, steps: int) -> Tensor:
+    """The spikes that arrive in `steps` steps from `first` on, [steps, B, neurons]."""
+    start, now = first - synapse.delay, sent[synapse.source]
+    if start >= 0:
+        return now[start : start + steps]
+    before = state.sent[synapse.source]
+    early = before[len(before) + start : len(before) + min(0, start + steps)]
+    return torch.cat([early, now[: max(0, start + steps)]])
 
 
 class _Synapse:
@@ -140,49 +185,15 @@ class _Synapse:
 
     def __init__(self, program: Program, hop: FixedHop, device: torch.device) -> None:
         self.source, self.delay = hop.source, local_delay(program, hop)
-        self.factor = float(2 ** (hop.exponent + limits.STATE_SHIFT))
+        self.shift = hop.exponent + limits.STATE_SHIFT
         self.shape = program.graph.shapes[hop.source]
         self.node = None if hop.convolution is None else program.graph.nodes[hop.convolution]
         values = hop.matrix.toarray() if hop.kernel is None else hop.kernel
         self.weight = torch.from_numpy(np.asarray(values, dtype=np.float32)).to(device)
 
     def deliver(self, spikes: Tensor) -> Tensor:
-        """Summed weights in units of u, float32 [B, neurons]: a power of two times them is exact."""
+        """Summed weights, float32 [S, B, neurons], of spikes [S, B, source neurons]."""
         if self.node is None:
-            return functional.linear(spikes, self.weight).mul_(self.factor)
+            return functional.linear(spikes, self.weight)
         moved = convolve(self.node, spikes.reshape(-1, *self.shape), self.weight, None)
-        return moved.flatten(1).mul_(self.factor)
-
-
-class _Neurons:
-    """The update of one population."""
-
-    def __init__(self, population: FixedPopulation, device: torch.device) -> None:
-        self.name, self.size = population.name, int(np.prod(population.shape))
-        self.bias_u = torch.from_numpy(population.bias_u * _SCALE).to(device)
-        self.bias_v = torch.from_numpy(population.bias_v.astype(np.float64)).to(device)
-        self.keep_u = (limits.DECAY_ONE - (population.du + 1)) / limits.DECAY_ONE
-        self.keep_v = (limits.DECAY_ONE - population.dv) / limits.DECAY_ONE
-        self.threshold = float(population.vth << limits.STATE_SHIFT)
-        self.subtract = population.subtract
-
-    def step(self, arriving: Iterable[Tensor], state: State) -> Tensor:
-        """Advance `state` one step; the spikes, float32 [B, neurons]."""
-        t = state.elapsed
-        u = (
-            (state.u[self.name] * self.keep_u).trunc_()
-            if self.keep_u
-            else torch.zeros_like(state.u[self.name])
-        )
-        u += self.bias_u[min(t, len(self.bias_u) - 1)]
-        for arrived in arriving:
-            u += arrived
-        # Into (-2^23, 2^23].
-        u.sub_((u - _HALF).mul_(1 / _WRAP).ceil_(), alpha=_WRAP)
-        v = (state.v[self.name] * self.keep_v).trunc_() + u
-        v += self.bias_v[min(t, len(self.bias_v) - 1)]
-        v.clamp_(-limits.STATE_MAX, limits.STATE_MAX)
-        spikes = v > self.threshold
-        v = v - spikes * self.threshold if self.subtract else v.masked_fill_(spikes, 0.0)
-        state.u[self.name], state.v[self.name] = u, v
-        return spikes.to(torch.float32)
+        return moved.reshape(*spikes.shape[:2], -1)

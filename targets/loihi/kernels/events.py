@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from targets.loihi import limits
 from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
-from targets.loihi.kernels.pack import Layout, Synapses, membrane_bias, synapses
+from targets.loihi.kernels.pack import Layout, Synapses, current_bias, membrane_bias, narrow, synapses, wraps
 from targets.loihi.program import FixedPopulation, Program
 
 _WORD = 64
@@ -30,7 +30,7 @@ class _Hop(ctypes.Structure):
         *_fields(_POINTER, "dense"),
         *_fields(_LONG, "most exponent"),
         *_fields(_POINTER, "first runs rows"),
-        *_fields(_LONG, "width divisor planar"),
+        *_fields(_LONG, "width divisor shift planar"),
     ]
 
 
@@ -41,10 +41,10 @@ class _Node(ctypes.Structure):
 class _Population(ctypes.Structure):
     _fields_ = [
         *_fields(_LONG, "node first_hop last_hop"),
-        *_fields(_INT, "keep_u keep_v threshold subtract"),
-        *_fields(_POINTER, "bias_u bias_v"),
-        *_fields(_LONG, "rows_u rows_v"),
-        *_fields(_POINTER, "u v place"),
+        *_fields(_INT, "narrow exponent remembers shared wraps subtract threshold"),
+        *_fields(_POINTER, "keep_u keep_v bias_u bias_v"),
+        *_fields(_LONG, "rows_u rows_v tile"),
+        *_fields(_POINTER, "tally u v place"),
         *_fields(_LONG, "size"),
         *_fields(_POINTER, "spikes u_every v_every"),
     ]
@@ -75,12 +75,18 @@ class State:
 
 @dataclass(frozen=True)
 class _Packed:
-    """One population; `hops` are sources, delays and weights."""
+    """One population; `hops` are sources, delays and weights. Flags as in kernels.c."""
 
     population: FixedPopulation
     layout: Layout
+    narrow: bool
+    exponent: int
+    wraps: bool
+    keep_u: NDArray[np.int32]
+    keep_v: NDArray[np.int32]
     bias_u: NDArray[np.int32] | None
     bias_v: NDArray[np.int32]
+    tally: NDArray[np.uint8]
     hops: tuple[tuple[str, int, Synapses], ...]
 
 
@@ -184,13 +190,12 @@ class EventEngine:
             list(self.sizes).index(name),
             first,
             first + len(member.hops),
-            limits.DECAY_ONE - (p.du + 1),
-            limits.DECAY_ONE - p.dv,
+            *(member.narrow, member.exponent, bool(member.keep_u.any())),
+            *(isinstance(p.du, int) and isinstance(p.dv, int), member.wraps, p.subtract),
             p.vth << limits.STATE_SHIFT,
-            p.subtract,
-            *(_value(a) for a in (member.bias_u, member.bias_v)),
-            *(len(p.bias_u), len(p.bias_v)),
-            *(_value(a) for a in (state.u[name], state.v[name], member.layout.place)),
+            *(_value(a) for a in (member.keep_u, member.keep_v, member.bias_u, member.bias_v)),
+            *(len(p.bias_u), len(p.bias_v), member.bias_v.shape[1]),
+            *(_value(a) for a in (member.tally, state.u[name], state.v[name], member.layout.place)),
             shape[2],
             *(_value(a) for a in records),
         )
@@ -199,21 +204,34 @@ class EventEngine:
 def _packed(program: Program, population: FixedPopulation, layouts: Mapping[str, Layout]) -> _Packed:
     layout = layouts[population.name]
     shapes = program.inputs | {p.name: p.shape for p in program.populations}
+    into = [hop for hop in program.hops if hop.target == population.name and hop.matrix.nnz]
+    small = narrow(into)
     return _Packed(
         population,
         layout,
-        layout.spread(population.bias_u, 0),
-        membrane_bias(population, layout),
-        tuple(
+        narrow=small,
+        exponent=into[0].exponent if into else 0,
+        wraps=wraps(population, into),
+        keep_u=_kept(layout, population.du + 1),
+        keep_v=_kept(layout, population.dv),
+        bias_u=current_bias(population, layout),
+        bias_v=membrane_bias(population, layout),
+        tally=np.zeros(layout.place.size, np.uint8),
+        hops=tuple(
             (
                 hop.source,
                 local_delay(program, hop),
-                synapses(hop, layouts.get(hop.source), layout, shapes[hop.source]),
+                synapses(hop, layouts.get(hop.source), layout, shapes[hop.source], small),
             )
-            for hop in program.hops
-            if hop.target == population.name and hop.matrix.nnz
+            for hop in into
         ),
     )
+
+
+def _kept(layout: Layout, lost: int | NDArray[np.int64]) -> NDArray[np.int32]:
+    """Of 4096, what each neuron keeps of a state."""
+    kept = np.broadcast_to(np.asarray(limits.DECAY_ONE - lost, np.int64), layout.position.size)
+    return layout.spread(kept[None], 0)[0]
 
 
 def _value(found: Any) -> Any:

@@ -13,6 +13,10 @@
 #define LANES 8
 /* Neurons of one block of a dense product: as many sums as fit the registers. */
 #define BLOCK 128
+/* Neurons that are updated together; populations are padded to whole groups. */
+#define GROUP 32
+/* Steps after which a count of 8 bits may be full. */
+#define TALLY 255
 #define STATE_MAX ((1 << 23) - 1)
 
 typedef int32_t ints __attribute__((vector_size(32), aligned(4), may_alias));
@@ -22,16 +26,20 @@ typedef int16_t halves __attribute__((vector_size(16), aligned(2), may_alias));
 /* Synapses of one hop; of `dense` and `first` one is null. */
 typedef struct {
     int64_t source, delay;
-    /* [source, neurons] weights, summed by at most `most` at a time, then shifted by `exponent`. */
+    /* [source, width] weights, summed by at most `most` at a time, then shifted by `exponent`. */
     const int16_t *dense;
     int64_t most, exponent;
-    /* Pairs (first neuron of the target, first value of `rows`) of source pixel i from first[i] to first[i + 1];
-     * at that value begin `width` weights of channel 0, then those of channel 1. */
-    const int64_t *first;
-    const int32_t *runs, *rows;
+    /* Of source pixel i: first neuron that it reaches, and its runs from first[3i + 1] to first[3i + 2]. A run is
+     * a neuron, counted from the first, and a value of `rows`, at which begin `width` weights of channel 0, then
+     * those of channel 1. */
+    const int32_t *first;
+    const int32_t *runs;
+    /* Into a narrow current int16, else int32, shifted by the exponent. */
+    const void *rows;
     int64_t width;
-    /* Source i is (i / divisor, i % divisor): pixel and channel, or, `planar`, channel and pixel. */
-    int64_t divisor, planar;
+    /* Source i is (i / divisor, i % divisor): pixel and channel, or, `planar`, channel and pixel. The divisor
+     * is 2^shift, unless `shift` is negative. */
+    int64_t divisor, shift, planar;
 } hop;
 
 /* A source of spikes: planes of spikes +1 and, for an input, -1, kept for `depth` steps as masks of bits. */
@@ -43,10 +51,17 @@ typedef struct {
 
 typedef struct {
     int64_t node, first_hop, last_hop;
-    int32_t keep_u, keep_v, threshold, subtract;
-    /* [rows, neurons], the last row holds on; `bias_u` is null where all of it is 0. */
+    /* `narrow`: no current leaves 16 bits before it is shifted by `exponent`. `remembers`: anything of u is kept.
+     * `shared`: all neurons keep the same. `wraps`: a current may leave 24 bits. */
+    int32_t narrow, exponent, remembers, shared, wraps, subtract, threshold;
+    /* Of 4096, what each neuron keeps of its state. */
+    const int32_t *keep_u, *keep_v;
+    /* [rows_u, neurons], shifted to units of u, null where all of it is 0; [rows_v, tile], which neuron i reads
+     * at i modulo tile. The last row holds on. */
     const int32_t *bias_u, *bias_v;
-    int64_t rows_u, rows_v;
+    int64_t rows_u, rows_v, tile;
+    /* Spikes of each neuron since the last addition to the counts of the node. */
+    uint8_t *tally;
     /* State [batch, neurons]. */
     int32_t *u, *v;
     /* Place of each neuron in the records [steps, batch, size] that follow, -1 for padding; they may be null. */
@@ -69,19 +84,41 @@ static uint64_t *plane(const node *n, int64_t b, int64_t t, int64_t which) {
     return n->masks + ((b * n->depth + t % n->depth) * n->planes + which) * n->words;
 }
 
-/* Positions of the bits of a mask in `events`; returns their number. */
+#if defined(__AVX2__)
+/* Positions of the bits of each byte, one a byte. */
+static uint64_t positions[256];
+
+__attribute__((constructor)) static void fill_positions(void) {
+    for (int value = 0; value < 256; value++)
+        for (int bit = 0, n = 0; bit < 8; bit++)
+            if (value >> bit & 1) positions[value] |= (uint64_t)bit << 8 * n++;
+}
+#endif
+
+/* Positions of the bits of a mask in `events`, which has room for 8 more; returns their number. */
 INLINE int64_t list(const uint64_t *mask, int64_t words, int32_t *restrict events) {
     int64_t n = 0;
-    for (int64_t w = 0; w < words; w++)
-        for (uint64_t some = mask[w]; some; some &= some - 1) events[n++] = w * 64 + __builtin_ctzll(some);
+    for (int64_t w = 0; w < words; w++) {
+        uint64_t some = mask[w];
+        if (!some) continue;
+#if defined(__AVX2__)
+        /* Without a branch a bit, which no processor foresees. */
+        for (int64_t at = w * 64; at < w * 64 + 64; at += 8, some >>= 8) {
+            __m256i found = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(positions + (some & 255))));
+            _mm256_storeu_si256((__m256i *)(events + n), _mm256_add_epi32(found, _mm256_set1_epi32(at)));
+            n += __builtin_popcount(some & 255);
+        }
+#else
+        for (; some; some &= some - 1) events[n++] = w * 64 + __builtin_ctzll(some);
+#endif
+    }
     return n;
 }
 
-/* Adds the spikes of a mask to the counts of its node; returns their number, their positions in `events`. */
-static int64_t count(const node *n, const uint64_t *mask, int32_t *events) {
+/* Adds the spikes of a mask to the counts of its node. */
+static void count(const node *n, const uint64_t *mask, int32_t *events) {
     int64_t found = list(mask, n->words, events);
     for (int64_t i = 0; i < found; i++) n->counts[events[i]]++;
-    return found;
 }
 
 /* Masks of the values 1 and -1 of `x`; returns 1 where there is another value. */
@@ -123,128 +160,213 @@ INLINE void add_short(int32_t *to, shorts sum, int64_t shift, int32_t sign) {
     *(ints *)(to + LANES) += (__builtin_convertvector(high, ints) << (int)shift) * sign;
 }
 
-INLINE void gather_as(int vectors, const hop *h, int64_t stride, int64_t at, const int32_t *events, int64_t n,
-                      int32_t sign, int32_t *current) {
+INLINE void gather_as(int vectors, int narrow, const hop *h, int64_t at, const int32_t *events, int64_t n,
+                      int32_t sign, void *current) {
     for (int64_t from = 0; from < n; from += h->most) {
         int64_t to = n - from < h->most ? n : from + h->most;
         shorts sum[BLOCK / 16];
         for (int k = 0; k < vectors; k++) sum[k] = (shorts){0};
         for (int64_t i = from; i < to; i++) {
-            const int16_t *row = h->dense + events[i] * stride + at;
+            const int16_t *row = h->dense + events[i] * h->width + at;
             for (int k = 0; k < vectors; k++) sum[k] += *(const shorts *)(row + 16 * k);
         }
-        for (int k = 0; k < vectors; k++) add_short(current + at + 16 * k, sum[k], h->exponent, sign);
+        for (int k = 0; k < vectors; k++)
+            if (narrow) *(shorts *)((int16_t *)current + at + 16 * k) += sign < 0 ? -sum[k] : sum[k];
+            else add_short((int32_t *)current + at + 16 * k, sum[k], h->exponent, sign);
     }
 }
 
 /* Sums over the dense rows of the active sources. */
-static void gather(const hop *h, int64_t neurons, const int32_t *events, int64_t n, int32_t sign,
-                   int32_t *current) {
+INLINE void gather_all(int narrow, const hop *h, const int32_t *events, int64_t n, int32_t sign, void *current) {
     int64_t at = 0;
-    for (; at + BLOCK <= neurons; at += BLOCK) gather_as(BLOCK / 16, h, neurons, at, events, n, sign, current);
-    for (; at + 64 <= neurons; at += 64) gather_as(4, h, neurons, at, events, n, sign, current);
-    for (; at < neurons; at += 16) gather_as(1, h, neurons, at, events, n, sign, current);
+    for (; at + BLOCK <= h->width; at += BLOCK) gather_as(BLOCK / 16, narrow, h, at, events, n, sign, current);
+    for (; at + 64 <= h->width; at += 64) gather_as(4, narrow, h, at, events, n, sign, current);
+    for (; at < h->width; at += 16) gather_as(1, narrow, h, at, events, n, sign, current);
 }
 
-INLINE void scatter_as(int vectors, const hop *h, const int32_t *events, int64_t n, int negative,
-                       int32_t *current) {
-    uint32_t divisor = h->divisor;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t whole = (uint32_t)events[i] / divisor, rest = (uint32_t)events[i] % divisor;
-        int64_t pixel = h->planar ? rest : whole, channel = h->planar ? whole : rest;
-        const int32_t *rows = h->rows + channel * vectors * LANES;
-        for (int64_t r = h->first[pixel]; r < h->first[pixel + 1]; r++) {
-            ints *to = (ints *)(current + h->runs[2 * r]);
-            const ints *row = (const ints *)(rows + h->runs[2 * r + 1]);
-            for (int k = 0; k < vectors; k++) to[k] = negative ? to[k] - row[k] : to[k] + row[k];
-        }
+static void gather(int narrow, const hop *h, const int32_t *events, int64_t n, int32_t sign, void *current) {
+    if (narrow) gather_all(1, h, events, n, sign, current);
+    else gather_all(0, h, events, n, sign, current);
+}
+
+/* Adds the runs of the active sources where they belong: a run is `units` vectors of values. */
+#define SCATTER(name, value, vector)                                                                             \
+    INLINE void name(int64_t units, const hop *h, const int32_t *events, int64_t n, int negative, value *to) {    \
+        for (int64_t i = 0; i < n; i++) {                                                                        \
+            uint32_t event = events[i], divisor = h->divisor;                                                    \
+            uint32_t whole = h->shift < 0 ? event / divisor : event >> h->shift, rest = event - whole * divisor; \
+            int64_t pixel = h->planar ? rest : whole, channel = h->planar ? whole : rest;                        \
+            const value *rows = (const value *)h->rows + channel * h->width;                                     \
+            const int32_t *first = h->first + 3 * pixel;                                                         \
+            const int32_t *run = h->runs + 2 * first[1], *end = h->runs + 2 * first[2];                          \
+            for (; run < end; run += 2) {                                                                        \
+                vector *at = (vector *)(to + first[0] + run[0]);                                                 \
+                const vector *row = (const vector *)(rows + run[1]);                                             \
+                for (int64_t k = 0; k < units; k++) at[k] = negative ? at[k] - row[k] : at[k] + row[k];          \
+            }                                                                                                    \
+        }                                                                                                        \
     }
-}
+SCATTER(scatter_ints, int32_t, ints)
+SCATTER(scatter_shorts, int16_t, shorts)
+SCATTER(scatter_halves, int16_t, halves)
 
-/* Adds the runs of the active sources where they belong. */
-static void scatter(const hop *h, const int32_t *events, int64_t n, int negative, int32_t *current) {
-    switch (h->width / LANES) {
-#define CASE(v) case v: if (negative) scatter_as(v, h, events, n, 1, current); else scatter_as(v, h, events, n, 0, current); break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(8)
+static void scatter(int narrow, const hop *h, const int32_t *events, int64_t n, int negative, void *current) {
+    int64_t width = h->width;
+#define CASE(w, kind, units)                                        \
+    case w:                                                         \
+        if (negative) kind(units, h, events, n, 1, current);        \
+        else kind(units, h, events, n, 0, current);                 \
+        return;
+    if (narrow) switch (width) {
+        CASE(8, scatter_halves, 1)
+        CASE(16, scatter_shorts, 1)
+        CASE(32, scatter_shorts, 2)
+        CASE(64, scatter_shorts, 4)
+        default: scatter_halves(width / LANES, h, events, n, negative, current);
+    }
+    else switch (width) {
+        CASE(8, scatter_ints, 1)
+        CASE(16, scatter_ints, 2)
+        CASE(32, scatter_ints, 4)
+        default: scatter_ints(width / LANES, h, events, n, negative, current);
+    }
 #undef CASE
-    default: scatter_as(h->width / LANES, h, events, n, negative, current);
-    }
 }
 
-INLINE int bits(ints mask) {
+/* Masks of 32 neurons as bits; adds them to the tally. */
+INLINE uint32_t collect(const ints *fired, uint8_t *tally) {
 #if defined(__AVX2__)
-    return _mm256_movemask_ps((__m256)mask);
+    const __m256i *f = (const __m256i *)fired, order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(f[0], f[1]), _mm256_packs_epi32(f[2], f[3]));
+    bytes = _mm256_permutevar8x32_epi32(bytes, order);
+    __m256i *sum = (__m256i *)tally;
+    _mm256_storeu_si256(sum, _mm256_sub_epi8(_mm256_loadu_si256(sum), bytes));
+    return _mm256_movemask_epi8(bytes);
 #else
-    int found = 0;
-    for (int i = 0; i < LANES; i++) found |= (mask[i] & 1) << i;
+    uint32_t found = 0;
+    for (int i = 0; i < GROUP; i++) {
+        uint32_t one = fired[i / LANES][i % LANES] & 1;
+        found |= one << i;
+        tally[i] += one;
+    }
     return found;
 #endif
 }
 
 /* trunc(x * keep / 4096) for |x| <= 2^23: the upper and lower 12 bits of |x| apart, so that 32 bits do. */
 INLINE ints decay(ints x, ints keep) {
+#if defined(__AVX2__)
+    __m256i size = _mm256_abs_epi32((__m256i)x), factor = (__m256i)keep;
+    /* Products of 16-bit halves; the upper half of `factor` is 0. The lower 12 bits stand 4 higher, so that the
+     * upper half of their product is what 4096 goes into it. */
+    __m256i upper = _mm256_madd_epi16(_mm256_srli_epi32(size, 12), factor);
+    __m256i lower = _mm256_mulhi_epu16(_mm256_slli_epi16(size, 4), factor);
+    return (ints)_mm256_sign_epi32(_mm256_add_epi32(upper, lower), (__m256i)x);
+#else
     ints sign = x >> 31, size = (x ^ sign) - sign;
     ints kept = (size >> 12) * keep + (((size & 4095) * keep) >> 12);
     return (kept ^ sign) - sign;
+#endif
 }
 
-/* One step of a population; spikes as bits. `current` holds the bias. Without a synapse u is kept only where
- * it is read. */
-INLINE void update_as(int synapse, int subtract, const population *p, int64_t n, const int32_t *restrict current,
-                      const int32_t *restrict bias, int32_t *restrict us, int32_t *restrict vs,
-                      uint8_t *restrict mask) {
-    const ints keep_u = p->keep_u - (ints){0}, keep_v = p->keep_v - (ints){0}, threshold = p->threshold - (ints){0};
+INLINE ints clip(ints v) {
     const ints most = STATE_MAX - (ints){0};
-    for (int64_t i = 0; i < n; i += LANES) {
-        ints u = *(const ints *)(current + i) << 6;
-        if (synapse) u += decay(*(ints *)(us + i), keep_u);
-        /* Into (-2^23, 2^23]: 2^23 - u modulo 2^24, taken back. */
-        u = (1 << 23) - (((1 << 23) - u) & 0xffffff);
-        if (synapse) *(ints *)(us + i) = u;
-        ints v = decay(*(ints *)(vs + i), keep_v) + u + *(const ints *)(bias + i);
-        ints over = v > most, under = v < -most;
-        v = (v & ~(over | under)) | (most & over) | (-most & under);
-        ints fired = v > threshold;
-        *(ints *)(vs + i) = subtract ? v - (threshold & fired) : v & ~fired;
-        mask[i / LANES] = bits(fired);
+#if defined(__AVX2__)
+    return (ints)_mm256_max_epi32(_mm256_min_epi32((__m256i)v, (__m256i)most), (__m256i)-most);
+#else
+    ints over = v > most, under = v < -most;
+    return (v & ~(over | under)) | (most & over) | (-most & under);
+#endif
+}
+
+/* What arrives at 8 neurons, in units of u. */
+INLINE ints arriving(int narrow, const population *p, const void *current, int64_t i) {
+    if (!narrow) return *(const ints *)((const int32_t *)current + i) << 6;
+    return __builtin_convertvector(*(const halves *)((const int16_t *)current + i), ints) << (p->exponent + 6);
+}
+
+/* One step of a population; spikes as bits. Without `memory` u is nowhere kept. Without `general` all neurons
+ * keep the same, nothing wraps, there is no bias of the current, and the reset is to 0. */
+INLINE void update_as(int narrow, int memory, int general, const population *p, int64_t n, const void *current,
+                      const int32_t *bias_u, const int32_t *bias_v, int32_t *restrict us, int32_t *restrict vs,
+                      uint32_t *restrict mask) {
+    const ints threshold = p->threshold - (ints){0};
+    ints keep_u = p->keep_u[0] - (ints){0}, keep_v = p->keep_v[0] - (ints){0};
+    for (int64_t i = 0, j = 0; i < n; i += GROUP) {
+        ints fired[GROUP / LANES];
+        for (int k = 0; k < GROUP / LANES; k++) {
+            int64_t at = i + k * LANES;
+            if (general && !p->shared)
+                keep_u = *(const ints *)(p->keep_u + at), keep_v = *(const ints *)(p->keep_v + at);
+            ints u = arriving(narrow, p, current, at);
+            if (general && bias_u) u += *(const ints *)(bias_u + at);
+            if (memory) u += decay(*(ints *)(us + at), keep_u);
+            /* Into (-2^23, 2^23]: 2^23 - u modulo 2^24, taken back. */
+            if (general && p->wraps) u = (1 << 23) - (((1 << 23) - u) & 0xffffff);
+            if (memory) *(ints *)(us + at) = u;
+            ints v = clip(decay(*(ints *)(vs + at), keep_v) + u + *(const ints *)(bias_v + j + k * LANES));
+            fired[k] = v > threshold;
+            *(ints *)(vs + at) = general && p->subtract ? v - (threshold & fired[k]) : v & ~fired[k];
+        }
+        mask[i / GROUP] = collect(fired, p->tally + i);
+        j = j + GROUP < p->tile ? j + GROUP : 0;
     }
 }
 
-static void update(const population *p, int64_t n, const int32_t *current, const int32_t *bias, int32_t *u,
-                   int32_t *v, uint8_t *mask) {
-    if (p->subtract) update_as(1, 1, p, n, current, bias, u, v, mask);
-    else if (p->keep_u || p->u_every) update_as(1, 0, p, n, current, bias, u, v, mask);
-    else update_as(0, 0, p, n, current, bias, u, v, mask);
+static void update(const population *p, int64_t n, const void *current, const int32_t *bias_u, const int32_t *bias_v,
+                   int32_t *u, int32_t *v, uint32_t *mask) {
+    int memory = p->remembers || p->u_every, general = !p->shared || p->wraps || p->subtract || bias_u;
+#define UPDATE(a, b, c)                                            \
+    if (!p->narrow == !(a) && !memory == !(b) && !general == !(c)) \
+        update_as(a, b, c, p, n, current, bias_u, bias_v, u, v, mask);
+    UPDATE(0, 0, 0) UPDATE(0, 0, 1) UPDATE(0, 1, 0) UPDATE(0, 1, 1)
+    UPDATE(1, 0, 0) UPDATE(1, 0, 1) UPDATE(1, 1, 0) UPDATE(1, 1, 1)
+#undef UPDATE
 }
 
 static void record(const population *p, int64_t n, const int32_t *values, int64_t *to) {
     for (int64_t i = 0; i < n; i++) if (p->place[i] >= 0) to[p->place[i]] = values[i];
 }
 
-static void step(const network *net, const population *p, int64_t b, int64_t t, int32_t *current, int32_t *events) {
+static void step(const network *net, const population *p, int64_t b, int64_t t, void *current, int32_t *events) {
     const node *own = net->nodes + p->node;
     int64_t n = own->neurons, now = net->elapsed + t;
     int64_t row_u = now < p->rows_u ? now : p->rows_u - 1, row_v = now < p->rows_v ? now : p->rows_v - 1;
-    if (p->bias_u) memcpy(current, p->bias_u + row_u * n, n * sizeof(int32_t));
-    else memset(current, 0, n * sizeof(int32_t));
+    memset(current, 0, n * (p->narrow ? sizeof(int16_t) : sizeof(int32_t)));
     for (int64_t i = p->first_hop; i < p->last_hop; i++) {
         const hop *h = net->hops + i;
         const node *from = net->nodes + h->source;
         if (now < h->delay) continue;
         for (int64_t which = 0; which < from->planes; which++) {
             int64_t found = list(plane(from, b, now - h->delay, which), from->words, events);
-            if (h->dense) gather(h, n, events, found, which ? -1 : 1, current);
-            else scatter(h, events, found, which, current);
+            if (h->dense) gather(p->narrow, h, events, found, which ? -1 : 1, current);
+            else scatter(p->narrow, h, events, found, which, current);
         }
     }
     int32_t *u = p->u + b * n, *v = p->v + b * n;
     uint64_t *mask = plane(own, b, now, 0);
-    update(p, n, current, p->bias_v + row_v * n, u, v, (uint8_t *)mask);
-    int64_t found = count(own, mask, events), here = (t * net->batch + b) * p->size;
-    if (p->spikes) for (int64_t i = 0; i < found; i++) p->spikes[here + p->place[events[i]]] = 1;
+    const int32_t *bias_u = p->bias_u ? p->bias_u + row_u * n : 0;
+    update(p, n, current, bias_u, p->bias_v + row_v * p->tile, u, v, (uint32_t *)mask);
+    int64_t here = (t * net->batch + b) * p->size;
+    if (p->spikes) {
+        int64_t found = list(mask, own->words, events);
+        for (int64_t i = 0; i < found; i++) p->spikes[here + p->place[events[i]]] = 1;
+    }
     if (p->u_every) record(p, n, u, p->u_every + here);
     if (p->v_every) record(p, n, v, p->v_every + here);
 }
+
+/* Adds every tally to the counts, and begins anew. */
+static void flush(const network *net) {
+    for (int64_t m = 0; m < net->populations; m++) {
+        const population *p = net->members + m;
+        const node *own = net->nodes + p->node;
+        for (int64_t i = 0; i < own->neurons; i++) own->counts[i] += p->tally[i];
+        memset(p->tally, 0, own->neurons);
+    }
+}
+
+#include "scan.c"
 
 /* Advance every sample by `steps`. Populations come in an order in which each hop without delay goes forward.
  * Returns 1 where the input holds anything but -1, 0 and 1, -1 where there is no memory. */
@@ -252,6 +374,7 @@ int fixed_advance(const network *net) {
     int32_t *current = aligned_alloc(64, (net->widest + 64) * sizeof(int32_t));
     int32_t *events = malloc((net->widest + 64) * sizeof(int32_t));
     int failed = current && events ? 0 : -1;
+    int64_t tallied = 0;
     for (int64_t b = 0; b < net->batch && !failed; b++)
         for (int64_t t = 0; t < net->steps && !failed; t++) {
             for (int64_t i = 0; i < net->inputs; i++) {
@@ -263,7 +386,9 @@ int fixed_advance(const network *net) {
                 count(n, down, events);
             }
             for (int64_t i = 0; i < net->populations; i++) step(net, net->members + i, b, t, current, events);
+            if (++tallied % TALLY == 0) flush(net);
         }
+    flush(net);
     free(current);
     free(events);
     return failed;

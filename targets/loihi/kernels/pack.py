@@ -7,16 +7,21 @@ are kept once where they are equal. Rows are padded to whole vectors with neuron
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.loihi import limits
 from targets.loihi.program import FixedHop, FixedPopulation
 
 LANES = 8
 _DENSE_LANES = 16
+# Neurons that are updated together; as GROUP in kernels.c.
+GROUP = 32
 _SHORT_MAX = 2**15 - 1
 # Largest table of dense rows, in bytes.
 _DENSE_BYTES = 1 << 26
@@ -48,7 +53,7 @@ class Layout:
         width = _padded(channels, LANES)
         place = np.full((rows.shape[0], width), -1, dtype=np.int32)
         place[:, :channels] = rows
-        flat = np.append(place.ravel(), np.full(-place.size % _DENSE_LANES, -1, dtype=np.int32))
+        flat = np.append(place.ravel(), np.full(-place.size % GROUP, -1, dtype=np.int32))
         return cls(flat, _inverse(flat, neurons), block)
 
     def spread(self, table: NDArray[np.int64], absent: int) -> NDArray[np.int32]:
@@ -60,43 +65,76 @@ class Layout:
 
 @dataclass(frozen=True)
 class Synapses:
-    """Weights of one hop; of `dense` and `first` one is None. As `hop` in kernels.c."""
+    """Weights of one hop, as `hop` in kernels.c; of `dense` and `first` one is None."""
 
     dense: NDArray[np.int16] | None = None
     most: int = 1
     exponent: int = 0
-    first: NDArray[np.int64] | None = None
+    first: NDArray[np.int32] | None = None
     runs: NDArray[np.int32] | None = None
-    rows: NDArray[np.int32] | None = None
+    rows: NDArray[Any] | None = None
     width: int = LANES
     divisor: int = 1
+    shift: int = 0
     planar: int = 0
 
 
 def membrane_bias(population: FixedPopulation, layout: Layout) -> NDArray[np.int32]:
-    """Biases of the membrane, cut where they clip it anyway."""
-    return layout.spread(np.clip(population.bias_v, -_BIAS_LIMIT, _BIAS_LIMIT), -_BIAS_LIMIT)
+    """Biases of the membrane, cut where they clip it anyway; [K, tile] where every pixel has the same."""
+    table = layout.spread(np.clip(population.bias_v, -_BIAS_LIMIT, _BIAS_LIMIT), -_BIAS_LIMIT)
+    tile = math.lcm(layout.block, GROUP)
+    if table.shape[1] % tile:
+        return table
+    first = np.ascontiguousarray(table[:, :tile])
+    return first if (table == np.tile(first, table.shape[1] // tile)).all() else table
 
 
-def synapses(hop: FixedHop, source: Layout | None, target: Layout, shape: tuple[int, ...]) -> Synapses:
+def current_bias(population: FixedPopulation, layout: Layout) -> NDArray[np.int32] | None:
+    """Biases of the current in units of u, modulo 2^32; None where there are none."""
+    return layout.spread(population.bias_u << limits.STATE_SHIFT, 0) if population.bias_u.any() else None
+
+
+def narrow(hops: Sequence[FixedHop]) -> bool:
+    """Whether no sum into a population leaves 16 bits before one shift serves all hops."""
+    total = sum(_row_sums(hop) for hop in hops)
+    return len({hop.exponent for hop in hops}) <= 1 and int(np.max(total, initial=0)) <= _SHORT_MAX
+
+
+def wraps(population: FixedPopulation, hops: Sequence[FixedHop]) -> bool:
+    """Whether a current could leave 24 bits."""
+    total = np.abs(population.bias_u).max(axis=0) + sum(_row_sums(hop) << hop.exponent for hop in hops)
+    lost = (np.asarray(population.du) + 1) / limits.DECAY_ONE
+    return bool((total / lost).max(initial=0) > limits.SUM_MAX)
+
+
+def _row_sums(hop: FixedHop) -> NDArray[np.int64]:
+    return np.asarray(abs(hop.matrix.astype(np.int64)).sum(axis=1)).ravel()
+
+
+def synapses(
+    hop: FixedHop, source: Layout | None, target: Layout, shape: tuple[int, ...], into_narrow: bool
+) -> Synapses:
     """The cheaper of dense rows and runs; `source` is None for an input of `shape`, kept in C order."""
     coo = hop.matrix.tocoo()
     sources = coo.col.astype(np.int64) if source is None else source.position[coo.col]
     size = hop.matrix.shape[1] if source is None else source.place.size
     targets, data = target.position[coo.row], coo.data.astype(np.int64)
     largest = int(abs(data).max(initial=1))
+    # A core has 32-bit sums, taken modulo 2^24 in the end.
+    kept = data.astype(np.int16) if into_narrow else (data << hop.exponent).astype(np.uint32).view(np.int32)
     cost, packed = min(
         (
-            _runs(_Entries(sources, targets, data << hop.exponent), _split(source, shape, size), width)
+            _runs(_Entries(sources, targets, kept), _split(source, shape, size), width)
             for width in {LANES, target.block}
         ),
         key=lambda found: found[0],
     )
-    area = size * target.place.size
+    width = _padded(int(targets.max(initial=0)) + 1, _DENSE_LANES)
+    area = size * width
     if largest <= _SHORT_MAX and 2 * area <= _DENSE_BYTES and area / _DENSE_LANES <= cost:
-        dense = np.zeros((size, target.place.size), dtype=np.int16)
+        dense = np.zeros((size, width), dtype=np.int16)
         dense[sources, targets] = data
-        return Synapses(dense=dense, most=_SHORT_MAX // largest, exponent=hop.exponent)
+        return Synapses(dense=dense, most=_SHORT_MAX // largest, exponent=hop.exponent, width=width)
     return packed
 
 
@@ -105,7 +143,7 @@ class _Entries(NamedTuple):
 
     sources: NDArray[np.int64]
     targets: NDArray[np.int64]
-    data: NDArray[np.int64]
+    data: NDArray[Any]
 
 
 class _Split(NamedTuple):
@@ -132,24 +170,47 @@ def _runs(entries: _Entries, split: _Split, width: int) -> tuple[float, Synapses
     block, lane = np.divmod(entries.targets, width)
     blocks = int(block.max(initial=0)) + 1
     key, which = np.unique(pixel * blocks + block, return_inverse=True)
-    values = np.zeros((len(key), split.channels, width), dtype=np.int32)
-    values[which, channel, lane] = entries.data.astype(np.uint32).view(np.int32)
+    values = np.zeros((len(key), split.channels, width), dtype=entries.data.dtype)
+    values[which, channel, lane] = entries.data
     rows, place = _distinct(values.reshape(len(key), -1))
-    runs = np.stack([key % blocks * width, place * rows.shape[1]], axis=1).astype(np.int32)
-    cost = len(key) * split.channels * (1 + width / LANES)
+    first, runs = _shared(key // blocks, key % blocks * width, place * rows.shape[1], split.pixels)
+    lanes = LANES * 4 // values.itemsize
+    cost = len(key) * split.channels * (1 + max(1, width / lanes))
+    power = split.divisor.bit_length() - 1
     return cost, Synapses(
-        first=np.searchsorted(key // blocks, np.arange(split.pixels + 1)),
-        runs=np.ascontiguousarray(runs),
+        first=first,
+        runs=runs,
         rows=rows,
         width=width,
         divisor=split.divisor,
+        shift=power if 1 << power == split.divisor else -1,
         planar=split.planar,
     )
 
 
-def _distinct(values: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _shared(
+    pixel: NDArray[np.int64], target: NDArray[np.int64], row: NDArray[np.int64], pixels: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """`first` and `runs` of kernels.c: pixels whose runs differ by a shift share them."""
+    start = np.searchsorted(pixel, np.arange(pixels + 1))
+    counts = np.diff(start)
+    origin = (
+        target[np.minimum(start[:-1], max(len(target) - 1, 0))] if len(target) else np.zeros(pixels, np.int64)
+    )
+    padded = np.full((pixels, int(counts.max(initial=0)), 2), -1, dtype=np.int64)
+    padded[pixel, np.arange(len(pixel)) - start[pixel]] = np.stack([target - origin[pixel], row], axis=1)
+    kinds, kind = _distinct(padded.reshape(pixels, -1))
+    kinds = kinds.reshape(len(kinds), -1, 2)
+    held = kinds[:, :, 1] >= 0
+    ends = np.cumsum(held.sum(axis=1))
+    first = np.stack([origin, (ends - held.sum(axis=1))[kind], ends[kind]], axis=1).astype(np.int32)
+    return np.ascontiguousarray(first), np.ascontiguousarray(kinds[held].astype(np.int32))
+
+
+def _distinct(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Distinct rows, and which of them each row is."""
-    raw = np.ascontiguousarray(values).view(np.dtype((np.void, values.shape[1] * 4))).ravel()
+    kind = np.dtype((np.void, values.shape[1] * values.itemsize))
+    raw = np.ascontiguousarray(values).view(kind).ravel()
     _, first, place = np.unique(raw, return_index=True, return_inverse=True)
     return np.ascontiguousarray(values[first]), place.ravel()
 

@@ -81,23 +81,24 @@ def _compiled(package: str) -> Kernels:
 
 
 def _built(compiler: str, package: str) -> Path:
-    sources = resources.files(package)
-    with resources.as_file(sources) as folder:
+    with resources.as_file(resources.files(package)) as folder:
         files = sorted([*folder.glob("*.c"), *folder.glob("*.inc")])
-        version = _output([compiler, "--version"])
-        key = hashlib.sha256("\0".join([version, _processor(), *_FLAGS]).encode())
-        for file in files:
-            key.update(file.read_bytes())
-        path = _folder() / f"{package}-{key.hexdigest()[:24]}.so"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent) as workshop:
-                made = Path(workshop) / path.name
-                _output(
-                    [compiler, *_FLAGS, "-shared", "-fPIC", str(folder / "kernels.c"), "-o", str(made), "-lm"]
-                )
-                made.replace(path)
-        return path
+        sources = {file.name: file.read_bytes() for file in files}
+    version = _output([compiler, "--version"])
+    key = hashlib.sha256("\0".join([version, _processor(), *_FLAGS]).encode())
+    for content in sources.values():
+        key.update(content)
+    path = _folder() / f"{package}-{key.hexdigest()[:24]}.so"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=path.parent) as workshop:
+            # What was hashed is compiled, even if somebody edits the sources meanwhile.
+            for name, content in sources.items():
+                (Path(workshop) / name).write_bytes(content)
+            source, made = Path(workshop) / "kernels.c", Path(workshop) / path.name
+            _output([compiler, *_FLAGS, "-shared", "-fPIC", str(source), "-o", str(made), "-lm"])
+            made.replace(path)
+    return path
 
 
 def _folder() -> Path:

@@ -70,7 +70,7 @@ def test_implicit_delay_leaves_them_out(run: Run, model: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--to", "onnx"], 2, "--to onnx: is not known, allowed nir"),
+        (["--to", "onnx"], 2, "--to onnx: is not known, allowed nir, optuna"),
         (["--implicit-delay", "snntorch"], 1, "'d' with 1 step in 'd' -> 'lif' -> 'w' -> 'd'"),
         (["--implicit-delay", "nest"], 2, "allowed nirtorch, norse, snntorch, spikingjelly"),
     ],
@@ -88,3 +88,25 @@ def test_a_missing_folder_is_named(run: Run, model: Path, tmp_path: Path) -> Non
     code, _, err = run(model, "-o", tmp_path / "no" / "o.nir")
     assert code == 2
     assert "does not exist; make it first" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "FILE and --output: found neither"),
+        (["a.nir", "-o", "b.nir"], "FILE and --output: found both"),
+        (["--to", "optuna", "--profile", "dt=1", "a.db"], "are for --to nir"),
+    ],
+)
+def test_one_file_is_written_and_options_are_of_one_form(
+    run: Run, model: Path, arguments: list[str], message: str
+) -> None:
+    code, out, err = run(model, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_the_file_may_stand_without_its_option(run: Run, model: Path, tmp_path: Path) -> None:
+    code, _, _ = run(model, tmp_path / "o.nir")
+    assert code == 0
+    assert set(nir.read(tmp_path / "o.nir").nodes) == {"in", "lif", "w", "d", "out"}

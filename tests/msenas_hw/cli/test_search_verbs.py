@@ -29,7 +29,9 @@ seed = 1
 epochs = 1
 batch = 256
 """
-FRONT = ("arch", "fitness", "energy_j", "latency_s", "spikes", "synops", "cores", "parameters", "motifs")
+FRONT = (
+    "arch", "fitness", "energy_j", "latency_s", "spikes", "synops", "cores", "memory", "parameters", "motifs"
+)  # fmt: skip
 
 
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -147,7 +149,8 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     report = json.loads(out)
     assert code == 0
     assert report["space_size"] > 1000
-    assert 0 <= report["feasible_fraction"] <= report["fits_fraction"] <= report["alive_fraction"] <= 1
+    assert 0 <= report["feasible_fraction"] <= report["fits_fraction"] <= 1
+    assert 0 <= report["alive_fraction"] <= 1
     assert report["evaluations"] == 12
     assert report["estimated_seconds"] > 0
     assert "would take about" in err
@@ -166,3 +169,65 @@ def test_data_without_a_test_part_are_refused_before_training(tmp_path, capsys):
     assert "the test part has no samples" in err
     assert "epoch" not in err
     assert not (tmp_path / "run" / "artifacts").exists()
+
+
+def test_baselines_run_beside_the_search_and_are_compared(tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(CONFIG.format(energy=1.0))
+    code, _, err = call(capsys, "search", tmp_path / "tiny.toml", "--run", tmp_path / "run", "--seeds", "2",
+                        "--baselines", "random,regularised", "--set", "search.population=4")  # fmt: skip
+    assert code == 0
+    assert "baseline regularised-2" in err
+    names = ["nsga2-2", "random-1", "random-2", "regularised-1", "regularised-2"]
+    assert sorted(path.name for path in (tmp_path / "run" / "baselines").iterdir()) == names
+    code, out, err = call(capsys, "front", tmp_path / "run", "--curves", "--plot", tmp_path / "curves.svg",
+                          "--format", "json")  # fmt: skip
+    found = json.loads(out)
+    assert code == 0
+    assert "box from the best to the worst" in err
+    assert (found["curves"][0]["algorithm"], found["curves"][0]["seed"]) == ("nsga2", 1)
+    for row in found["curves"]:
+        assert row["evaluations"][-1] == 8
+        assert row["hypervolume"] == sorted(row["hypervolume"])
+    assert {row["algorithm"]: row["seeds"] for row in found["summary"]} == {
+        "nsga2": 2, "random": 2, "regularised": 2,
+    }  # fmt: skip
+    assert (tmp_path / "curves.svg").read_text().count("<path") > 6
+    code, _, _ = call(capsys, "resume", tmp_path / "run", "--format", "json")
+    assert code == 0
+    assert len(Study.open(tmp_path / "run" / "baselines" / "random-2").trials()) == 8
+
+
+def test_objectives_of_the_configuration_name_the_progress(tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(CONFIG.format(energy=1.0))
+    code, out, err = call(capsys, "search", tmp_path / "tiny.toml", "--run", tmp_path / "run", "--set",
+                          "search.objectives=['parameters','spikes']", "--set", "search.algorithm=nsga3",
+                          "--format", "json")  # fmt: skip
+    rows = json.loads(out)
+    assert code == 0
+    assert "least parameters" in err
+    assert "best fitness" not in err
+    assert [row["parameters"] for row in rows] == sorted(row["parameters"] for row in rows)
+    assert [row["spikes"] for row in rows] == sorted((row["spikes"] for row in rows), reverse=True)
+
+
+def test_one_architecture_satisfies_every_device(tmp_path, capsys):
+    text = CONFIG.format(energy=1.0).replace(
+        "[search]", "[budget.devices.gpu-h100]\nlatency_s = 1.0\n[search]"
+    )
+    (tmp_path / "two.toml").write_text(text)
+    code, out, _ = call(
+        capsys, "search", tmp_path / "two.toml", "--run", tmp_path / "run", "--format", "json"
+    )
+    rows = json.loads(out)
+    assert code == 0
+    for row in rows:
+        figures = row["devices"]["gpu-h100"]
+        assert figures["energy_j"] > row["energy_j"]
+        assert 0 < figures["latency_s"] <= 1.0
+        assert figures["cores"] is None
+    code, _, err = call(capsys, "search", tmp_path / "two.toml", "--run", tmp_path / "poor", "--set",
+                        "budget.devices.gpu-h100.latency_s=1e-9")  # fmt: skip
+    assert code == 3
+    assert "latency_s gpu-h100 binds" in err
+    assert "lower bound" in err
+    assert "Raise budget.devices.gpu-h100.latency_s" in err

@@ -126,3 +126,34 @@ def test_paths_start_at_the_file_or_in_overrides_at_the_working_folder(tmp_path,
     assert (config.data.name, config.budget.chip) == (str(tmp_path / "own.npz"), str(tmp_path / "my.toml"))
     config = load_config(file, ["data.name=other.npz"])
     assert config.data.name == str(tmp_path / "here" / "other.npz")
+
+
+def test_devices_are_a_list_or_tables_and_the_first_is_the_device():
+    listed = parse_config({"budget": {"devices": ["loihi2-empirical", "gpu-h100"], "energy_j": 1e-3}}, "test")
+    assert (listed.budget.device, list(listed.budget.devices)) == ("loihi2-empirical", ["gpu-h100"])
+    assert listed.budget.limits == {"energy_j": 1e-3}
+    tables = parse_config(
+        {"budget": {"devices": {"loihi2-empirical": {"cores": 9}, "gpu-h100": {"latency_s": 2e-3}}}}, "test"
+    )
+    assert (tables.budget.device, tables.budget.limits) == ("loihi2-empirical", {"cores": 9.0})
+    assert tables.budget.devices["gpu-h100"].limits == {"latency_s": 2e-3}
+    beside = parse_config(
+        {"budget": {"device": "loihi1-sanafe", "devices": {"gpu-h100": {"energy_j": 1.0}}}}, "test"
+    )
+    assert beside.budget.device == "loihi1-sanafe"
+    for config in (listed, tables, beside):
+        assert parse_config(config.model_dump(mode="json", exclude_none=True), "again") == config
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"devices": ["gpu-h100", "gpu-h100"]}, "each device once"),
+        ({"device": "gpu-h100", "devices": {"gpu-h100": {}}}, "budget.devices: found 'gpu-h100' again"),
+        ({"device": "gpu-h100", "devices": {"xylo-a2": {"energy": 1}}}, "did you mean"),
+    ],
+)
+def test_devices_that_make_no_sense_are_refused(budget, message):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"budget": budget}, "test")
+    assert message in str(caught.value)

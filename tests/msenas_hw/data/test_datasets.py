@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from msenas_hw.data import PARTS, load
+from msenas_hw.data import PARTS, DataConfig, Dataset, configured, load
 from targets.errors import ConfigError, DataError
 
 
@@ -21,7 +22,7 @@ def test_digits_keep_the_order_of_the_file():
     assert [len(data.part(name)[1]) for name in PARTS] == [1097, 200, 500]
     assert (data.test_y == y[-500:]).all()
     assert (data.validation_y == y[1097:1297]).all()
-    joined = np.concatenate([data.part(name)[0] for name in PARTS]).reshape(-1, 64)
+    joined = np.concatenate([np.asarray(data.part(name)[0]) for name in PARTS]).reshape(-1, 64)
     assert (joined * 16 == x).all()
     assert (data.input_shape, data.classes) == ((1, 8, 8), 10)
 
@@ -36,7 +37,7 @@ def test_inputs_are_encoded_and_labelled():
 def test_the_batch_comes_from_all_of_the_training_part():
     data = load("digits")
     batch = data.batch("graded", 1, 3)[0]
-    wanted = data.train_x[[0, 548, 1096]]
+    wanted = data.train_x[np.array([0, 548, 1096])]
     assert np.abs(batch - wanted).max() <= 0.5 / 255 + 1e-6
     assert data.batch("rate", 4, 10**6).shape[1] == 1097
 
@@ -124,3 +125,38 @@ def test_what_is_no_archive_is_refused(tmp_path):
     for path in (empty, array):
         with pytest.raises(DataError, match="not a readable NPZ file"):
             load(str(path))
+
+
+def toy(labels: list[int]) -> Dataset:
+    y = np.array(labels)
+    x = np.arange(len(y), dtype=np.float32).reshape(-1, 1, 1, 1) / len(y)
+    return Dataset("toy", x, y, x[:0], y[:0], x[:1], y[:1], classes=3, recorded=False)
+
+
+def test_fewer_training_samples_keep_the_shares_and_the_order():
+    data = toy([0] * 10 + [1] * 20 + [2] * 30)
+    half = data.with_train(30)
+    assert np.bincount(half.train_y).tolist() == [5, 10, 15]
+    assert np.allclose(half.train_x.ravel() * 60, [*range(5), *range(10, 20), *range(30, 45)])
+    kept = [set(data.with_train(n).train_x.ravel().tolist()) for n in range(1, 61)]
+    assert all(len(few) == n for n, few in enumerate(kept, 1))
+    assert all(few < more for few, more in pairwise(kept))
+    assert len(half.test_y) == 1
+    for count in (0, 61):
+        with pytest.raises(ConfigError, match=rf"train_samples: found {count}, allowed 1 to 60"):
+            data.with_train(count)
+
+
+def test_chosen_rows_are_encoded_as_the_whole_is():
+    data = load("digits")
+    x, y = data.inputs("train", "rate", 4)
+    rows = np.array([5, 900, 17])
+    some_x, some_y = data.encoded("train", rows, "rate", 4)
+    assert (some_x == x[:, rows]).all()
+    assert (some_y == y[rows]).all()
+    assert (data.encoded("train", slice(64, 128), "rate", 4)[0] == x[:, 64:128]).all()
+
+
+def test_a_configuration_names_a_subset():
+    data = configured(DataConfig(name="digits", train_samples=300, validation=100))
+    assert [len(data.part(name)[1]) for name in PARTS] == [300, 100, 500]

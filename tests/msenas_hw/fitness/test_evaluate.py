@@ -67,7 +67,7 @@ def test_every_variant_tells_the_potentials_and_spikes_of_the_same_run(variant: 
     assert found.alive
     run = targets.compile(found.graph, "reference").run(X, record=found.graph.populations, states=True)
     potentials = {name: state["v"] for name, state in run.states.items()}
-    assert found.mean == score(variant, Recording(run.spikes, potentials))
+    assert found.mean == pytest.approx(score(variant, Recording(run.spikes, potentials)), rel=1e-12)
     assert bool(found.runs[0].states) == (variant in POTENTIALS)
 
 

@@ -120,6 +120,15 @@ def test_ranks_equal_those_of_the_singular_values(
     assert score(variant, recording) == pytest.approx(expected, rel=1e-4)
 
 
+def test_temporal_variance_is_the_sum_of_the_distances_between_a_samples_moments() -> None:
+    recording, sums = recorded(), []
+    for potentials in recording.potentials.values():
+        held = np.maximum(potentials, -potentials.max()).reshape(STEPS_SHOWN, SAMPLES, -1)
+        pairs = [squareform(pdist(held[:, b], "sqeuclidean")).sum() for b in range(SAMPLES)]
+        sums.append(np.mean(pairs) / (2 * STEPS_SHOWN))
+    assert score("temporal-variance", recording) == pytest.approx(np.hypot(*sums), rel=1e-5)
+
+
 @pytest.mark.parametrize(("variant", "axis"), [("nuclear", (0, 1)), ("temporal-nuclear", 0)])
 def test_nuclear_norms_equal_those_of_numpy(variant: str, axis: int | tuple[int, int]) -> None:
     recording = recorded()
@@ -133,7 +142,7 @@ def test_nuclear_norms_equal_those_of_numpy(variant: str, axis: int | tuple[int,
     assert score(variant, doubled) == pytest.approx(2 * expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("variant", ["nuclear", "temporal-nuclear"])
+@pytest.mark.parametrize("variant", ["nuclear", "temporal-nuclear", "temporal-variance"])
 def test_a_membrane_that_falls_without_end_gains_nothing(variant: str) -> None:
     recording = recorded()
     low = {name: np.where(v < 0, 1e3 * v - v.max(), v) for name, v in recording.potentials.items()}
@@ -182,11 +191,14 @@ def test_populations_add_up() -> None:
     one = recorded().potentials["p0"]
     both = Recording({"a": one, "b": one}, {"a": one, "b": one})
     for variant in POTENTIALS:
-        assert score(variant, both) == pytest.approx(2 * score(variant, Recording({"a": one}, {"a": one})))
+        factor = np.sqrt(2) if variant == "temporal-variance" else 2
+        assert score(variant, both) == pytest.approx(
+            factor * score(variant, Recording({"a": one}, {"a": one}))
+        )
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"search.fitness: found 'euclid', allowed temporal-nuclear"):
+    with pytest.raises(ConfigError, match=r"search.fitness: found 'euclid', allowed temporal-variance"):
         score("euclid", recorded())
     with pytest.raises(DataError, match="no population"):
         Recording({}, {})

@@ -36,6 +36,7 @@ def invented(genome: Genome, arch: str, given: Any) -> Measured:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Evaluations in this process cost nothing."""
     monkeypatch.setattr(pool, "evaluate", invented)
+    monkeypatch.setattr(pool, "Processes", lambda workers, setting, timeout_s: pool.Alone(setting))
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,10 @@ def test_an_infeasible_run_says_so(tmp_path, config):
 
 def test_two_searches_cannot_share_a_folder(tmp_path, config):
     search(config(), tmp_path / "run")
-    with folder.held(open_run(tmp_path / "run")), pytest.raises(MsenasError, match="another search"):
+    with (
+        folder.held(open_run(tmp_path / "run")),
+        pytest.raises(MsenasError, match=f"another search is writing into it, process {os.getpid()} on"),
+    ):
         resume(tmp_path / "run")
 
 

@@ -25,6 +25,7 @@ SMALL = SpaceConfig(
     max_halvings=1,
 )
 SEEDS = st.integers(0, 2**32 - 1)
+KNOWN = ["913a2c5b0a26", "d966b83b928f", "4b9ba547ae11"]
 
 
 def shuffled(genome: Genome, rng: np.random.Generator) -> Genome:
@@ -152,6 +153,53 @@ def test_id_depends_on_the_task_and_every_live_gene() -> None:
     }
     assert len(ids) == 4
     assert all(len(name) == 12 and int(name, 16) >= 0 for name in ids)
+
+
+def test_steps_are_one_gene_whether_genome_or_task_names_them() -> None:
+    genome = sample(np.random.default_rng(3), SPACE, TASK)
+    short = replace(TASK, steps=5)
+    assert canonical(replace(genome, steps=TASK.steps), TASK) == genome
+    assert arch_id(replace(genome, steps=TASK.steps), TASK) == arch_id(genome, TASK)
+    assert arch_id(replace(genome, steps=5), TASK) == arch_id(genome, short) != arch_id(genome, TASK)
+    assert canonical(replace(genome, steps=5), TASK).steps == 5
+    one, other = decode(replace(genome, steps=5), TASK), decode(genome, short)
+    assert one.edges == other.edges
+    assert all(
+        np.array_equal(node.weight, other.nodes[name].weight)
+        for name, node in one.nodes.items()
+        if hasattr(node, "weight")
+    )
+
+
+def test_fewer_steps_drop_feedback_that_would_not_arrive() -> None:
+    cell = CellGene("feed_forward_excitation", 4, False, (NodeGene("if", None, None, 1.0, 3),) * 2)
+    genome = Genome((cell, cell), frozenset({(-1, 0), (0, 1), (1, 2)}), frozenset({(1, 0)}))
+    assert canonical(genome, TASK).feedback  # 4 steps of delay in a sample of 6
+    assert not canonical(replace(genome, steps=4), TASK).feedback
+
+
+def test_ids_of_genomes_without_the_later_genes_stay() -> None:
+    """Computed before genomes had steps and weight bits; runs on disk are keyed by them."""
+    rng = np.random.default_rng(5)
+    found = [
+        arch_id(sample(rng, SpaceConfig(), Task((1, 8, 8), 10, 8)), Task((1, 8, 8), 10, 8)) for _ in "123"
+    ]
+    assert found == KNOWN
+
+
+def test_every_width_of_weights_has_its_id() -> None:
+    genome = sample(np.random.default_rng(3), SPACE, TASK)
+    cell = genome.cells[0]
+    narrow = replace(cell, nodes=(replace(cell.nodes[0], weight_bits=4), *cell.nodes[1:]))
+    ids = {
+        arch_id(one, TASK)
+        for one in (
+            genome,
+            replace(genome, readout_bits=4),
+            replace(genome, cells=(narrow, *genome.cells[1:])),
+        )
+    }
+    assert len(ids) == 3
 
 
 def test_outer_ring_of_a_kernel_is_dropped_where_it_reads_nothing() -> None:

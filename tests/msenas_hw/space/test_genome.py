@@ -22,6 +22,31 @@ def test_json_round_trip_is_exact() -> None:
         assert sorted(json.loads(text)) == ["cells", "feedback", "forward"]
 
 
+def test_what_goes_without_saying_is_not_written_and_old_text_still_reads() -> None:
+    plain = Genome((CELL,), frozenset({(-1, 0), (0, 1)}))
+    written = json.loads(plain.to_json())
+    assert sorted(written["cells"][0]["nodes"][0]) == ["kernel", "model", "tau", "tau_syn", "threshold"]
+    spoken = Genome(
+        (CellGene("lateral_inhibition", 4, False, (NodeGene("if", None, None, 1.0, 3, weight_bits=5),)),),
+        plain.forward,
+        readout_bits=4,
+        steps=6,
+    )
+    assert Genome.from_json(spoken.to_json()) == spoken
+    written = json.loads(spoken.to_json())
+    assert (written["readout_bits"], written["steps"]) == (4, 6)
+    assert written["cells"][0]["nodes"][0]["weight_bits"] == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"steps": 0}, "steps: found 0"), ({"steps": "6"}, "steps: found '6'"), ({"readout_bits": 9}, "is 9")],
+)
+def test_genome_refuses_bad_genes(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Genome((CELL,), frozenset({(-1, 0), (0, 1)}), **values)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("forward", "feedback"),
     [({(-1, 2)}, set()), ({(1, 1)}, set()), ({(0, 3)}, set()), (set(), {(0, 1)}), (set(), {(1, 1)})],
@@ -43,7 +68,19 @@ def test_text_that_is_no_genome_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"width": (8,)}, {"cells": (3, 2)}, {"kernels": (4,)}, {"taus": (0.5,)}, {"models": ("if", "if")}]
+    "bad",
+    [
+        {"width": (8,)},
+        {"cells": (3, 2)},
+        {"kernels": (4,)},
+        {"taus": (0.5,)},
+        {"models": ("if", "if")},
+        {"weight_bits": (3,)},
+        {"weight_bits": (9,)},
+        {"weight_bits": ()},
+        {"steps": (2,)},
+        {"steps": (4, 4)},
+    ],
 )
 def test_space_refuses_unknown_keys_and_bad_ranges(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -65,6 +65,25 @@ def test_estimate_agrees_with_enumeration() -> None:
     assert found.networks == pytest.approx(sum(found.by_cells.values()))
 
 
+def test_steps_and_weight_bits_are_counted() -> None:
+    """One lateral cell: 2 widths of its weights, 2 of the readout's, 3 numbers of steps."""
+    space = SpaceConfig(
+        cells=(1, 1),
+        widths=(4,),
+        motifs=("lateral_inhibition",),
+        models=("if",),
+        thresholds=(1.0,),
+        kernels=(3,),
+        max_halvings=0,
+        weight_bits=(4, 8),
+        steps=(3, 4, 9),
+    )
+    # Half of the labelled genomes halve, which max_halvings forbids, so the estimate has an error.
+    found = estimate_size(space, TASK, np.random.default_rng(0), samples=4000)
+    assert abs(found.networks - 12) < 4 * found.standard_error
+    assert found.standard_error < 0.5
+
+
 def test_size_is_repeatable_and_grows_with_the_space() -> None:
     assert size(TINY, TASK) == size(TINY, TASK)
     assert size(TINY.model_copy(update={"widths": (4, 8)}), TASK) > 1.5 * size(TINY, TASK)

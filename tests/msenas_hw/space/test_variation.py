@@ -12,7 +12,7 @@ from msenas_hw.space.canonical import live_cells
 from msenas_hw.space.layout import layout
 
 TASK = Task((1, 16, 16), 10, 8)
-SPACE = SpaceConfig(cells=(2, 4))
+SPACE = SpaceConfig(cells=(2, 4), weight_bits=(4, 6, 8), steps=(6, 8, 12))
 
 
 def check(genome: Genome) -> None:
@@ -21,6 +21,8 @@ def check(genome: Genome) -> None:
     assert SPACE.cells[0] <= len(genome.cells) <= SPACE.cells[1]
     assert len(live_cells(genome)) == len(genome.cells)
     assert max(layout(genome, TASK).halvings) <= SPACE.max_halvings
+    assert genome.steps in (6, None, 12)  # 8 are the task's own
+    assert genome.readout_bits in SPACE.weight_bits
     for cell in genome.cells:
         assert cell.motif in SPACE.motifs
         assert cell.width in SPACE.widths
@@ -30,6 +32,7 @@ def check(genome: Genome) -> None:
             assert node.tau_syn in SPACE.taus_syn if node.model == "cubalif" else node.tau_syn is None
             assert node.threshold in SPACE.thresholds
             assert node.kernel in SPACE.kernels
+            assert node.weight_bits in SPACE.weight_bits
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,7 +47,7 @@ def test_every_operator_gives_valid_genomes(seed: int) -> None:
 
 def values(genome: Genome) -> Iterator[tuple[str, object]]:
     """Every gene value that a genome holds."""
-    yield "cells", len(genome.cells)
+    yield from (("cells", len(genome.cells)), ("steps", genome.steps), ("readout", genome.readout_bits))
     for pair in genome.forward:
         yield "forward", (pair, len(genome.cells))
     for pair in genome.feedback:
@@ -66,9 +69,11 @@ def everything() -> set[tuple[str, object]]:
         ("motif", "motifs"),
         ("width", "widths"),
         ("rule", "rules"),
+        ("weight_bits", "weight_bits"),
+        ("readout", "weight_bits"),
     ):
         found |= {(gene, value) for value in getattr(SPACE, key)}
-    found |= {("halve", True), ("halve", False)}
+    found |= {("halve", True), ("halve", False), ("steps", 6), ("steps", None), ("steps", 12)}
     for n in range(SPACE.cells[0], SPACE.cells[1] + 1):
         found.add(("cells", n))
         found |= {("forward", ((i, j), n)) for j in range(n + 1) for i in range(-1, j) if (i, j) != (-1, n)}
@@ -93,7 +98,7 @@ def test_a_walk_of_mutations_reaches_every_gene_value() -> None:
 
 
 def shape(genome: Genome) -> tuple[object, ...]:
-    return (len(genome.cells), genome.forward, genome.feedback, tuple(sorted(c.width for c in genome.cells)))
+    return (len(genome.cells), genome.forward, genome.steps, tuple(sorted(c.width for c in genome.cells)))
 
 
 @pytest.mark.parametrize("scale", ["micro", "meso", "macro"])
@@ -107,10 +112,13 @@ def test_a_rate_of_zero_keeps_its_scale(scale: str) -> None:
         if scale == "micro":
             assert motifs[0] == motifs[1]
             assert len(before.forward) == len(after.forward)
-            assert shape(before)[3] == shape(after)[3]
+            assert shape(before)[2:] == shape(after)[2:]
         if scale == "meso":
+            assert (before.steps, before.readout_bits) == (after.steps, after.readout_bits)
             assert len(before.cells) == len(after.cells)
             assert len(before.forward) == len(after.forward)
+        if scale == "macro":
+            assert before.readout_bits == after.readout_bits
         if scale == "macro" and len(before.cells) == len(after.cells):
             assert motifs[0] == motifs[1]
 

@@ -14,6 +14,7 @@ from msenas_hw.training.folding import fold
 from msenas_hw.training.normaliser import CurrentNormaliser
 from msenas_hw.training.quantise import ChipGrid
 from targets import SpikingGraph, UnsupportedNodeError
+from targets.graph.widths import weight_bits_of, with_weight_bits
 from targets.loihi.lower import lower
 from targets.reference.network import ReferenceNetwork
 
@@ -129,6 +130,18 @@ def test_the_first_epochs_train_in_floating_point(dense, bars):
     assert half[:2] == plain[:2]
     assert half[2] != plain[2]
     assert losses(weight_bits=3, float_share=0.0)[0] != plain[0]
+
+
+def test_a_population_is_trained_in_the_width_that_it_names(dense, bars):
+    """ "readout" names 3 bits; "up" has none of its own: floating point, or what the configuration says."""
+    graph = with_weight_bits(dense, {"readout": 3})
+    for asked, most, named in ((None, None, {"readout": 3}), (4, 9, {"hidden": 4, "readout": 3})):
+        config = TrainingConfig(epochs=2, batch=16, learning_rate=0.05, weight_bits=asked, float_share=0)
+        found = train(graph, bars, "rate", 5, config, 0).graph
+        up, down = (len(np.unique(np.abs(found.nodes[name].weight))) for name in ("up", "down"))
+        assert down <= 5
+        assert up <= most if most else up > 100
+        assert weight_bits_of(found) == named
 
 
 def test_what_has_no_weight_of_a_core_is_refused(dense):

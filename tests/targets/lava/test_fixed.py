@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import nir
 import numpy as np
 import pytest
@@ -224,3 +226,32 @@ def test_integrator_at_the_end_gives_its_membrane():
     assert np.abs(v["p1"]).max() > 0
     np.testing.assert_array_equal(found.output, v["p1"])
     assert "p1" not in found.spike_counts
+
+
+@needs_lava
+def test_neurons_of_several_decays_run_as_processes_of_one_each():
+    """Two groups in p1 and three in p2, which also feeds itself and a relay; results are of p1 and p2."""
+    rng = np.random.default_rng(7)
+    program = network(rng)
+    first, second, last = program.populations
+    first = dataclasses.replace(first, dv=np.array([500, 40, 500, 40, 40, 500, 500]))
+    second = dataclasses.replace(second, du=np.array([9, 1000, 9, 9, 1000]), dv=np.array([3, 3, 3, 800, 3]))
+    hops = (*program.hops, hop(rng, "p2", "p3", (4, 5), delay=69, axonal=69))
+    program = dataclasses.replace(program, populations=(first, second, last), hops=hops, drain=72)
+    x = (rng.random((75, 2, 6)) < 0.4).astype(np.float32)
+    executable = LavaTarget().compile(program.graph, LavaOptions("fixed", 60.0, program))
+    names = [p.name for p in executable.job.populations]
+    assert [sum(name.startswith(p) for name in names) for p in ("p1", "p2,", "p3", "p2, group")] == [
+        2,
+        4,
+        1,
+        3,
+    ]
+    found = executable.run(x, record=["p1", "p2", "p3"], states=True)
+    spikes, u, v = layer_by_layer(program, x)
+    for name in ("p1", "p2", "p3"):
+        assert 0 < spikes[name].sum() < spikes[name].size
+        np.testing.assert_array_equal(found.spikes[name], spikes[name])
+        np.testing.assert_array_equal(found.states[name]["u"], u[name])
+        np.testing.assert_array_equal(found.states[name]["v"], v[name])
+        np.testing.assert_array_equal(found.spike_counts[name], spikes[name].sum(axis=(0, 1)))

@@ -86,9 +86,9 @@ def test_refusals_come_all_at_once() -> None:
     one = np.ones(2)
     nodes = {
         "input": nir.Input({"input": np.array([2])}),
-        "w": nir.Linear(np.eye(2)),
-        "mixed": nir.LIF(np.array([2e-3, 4e-3]), one, one * 0, one),
-        "v": nir.Linear(np.eye(2)),
+        "w": nir.Linear(np.ones((33, 2))),
+        "mixed": nir.LIF(np.linspace(2e-3, 9e-3, 33), np.ones(33), np.zeros(33), np.ones(33)),
+        "v": nir.Linear(np.ones((2, 33))),
         "raised": nir.IF(one * 1e3, one * 0.1, one * 0.1),
         "u": nir.Linear(np.eye(2)),
         "read": nir.LI(one * 2e-3, one, one * 0),
@@ -100,7 +100,7 @@ def test_refusals_come_all_at_once() -> None:
         targets.compile(graph, "loihi")
     text = str(caught.value)
     for reason in (
-        "'mixed': its neurons fall into 2 groups of equal decays, allowed 1",
+        "'mixed': its neurons fall into 33 groups of equal decays, allowed 32 (compartment profiles",
         "'raised': threshold - v_reset is 0.0, allowed > 0",
         "'read': LI does not fire",
     ):

@@ -19,11 +19,11 @@ from targets.loihi.program import FixedHop, FixedPopulation, Program
 from targets.loihi.simulator import KERNELS, LoihiExecutable
 from targets.reference.kernels.build import kernels
 
+COMPILED = pytest.mark.skipif(kernels("auto", KERNELS).library is None, reason="no C kernels")
 ENGINES = [
-    pytest.param(
-        "c", marks=pytest.mark.skipif(kernels("auto", KERNELS).library is None, reason="no C kernels")
-    ),
-    "torch",
+    pytest.param({"kernels": "c"}, marks=COMPILED, id="events"),
+    pytest.param({"kernels": "c", "products": "dense"}, marks=COMPILED, id="dense"),
+    pytest.param({"kernels": "torch"}, id="torch"),
 ]
 SHAPES = [(5,), (17,), (130,), (3, 4), (8, 3, 3), (12, 2, 5)]
 
@@ -34,7 +34,11 @@ def lif(shape: tuple[int, ...]) -> nir.LIF:
 
 
 def random_program(rng: np.random.Generator) -> Program:
-    """Three populations, a skip, a delayed self-loop and feedback; fields anywhere in range."""
+    """Three populations, a skip, a delayed self-loop and feedback; fields anywhere in range.
+
+    In half of the programs all hops have one exponent, as sums of 16 bits need.
+    """
+    exponent = None if rng.integers(2) else int(rng.integers(10))
     shapes = {"in": SHAPES[rng.integers(6)], **{f"p{i}": SHAPES[rng.integers(6)] for i in (1, 2, 3)}}
     size = {name: int(np.prod(shape)) for name, shape in shapes.items()}
     nodes: dict[str, Any] = {"in": nir.Input(np.array(shapes["in"]))}
@@ -66,7 +70,9 @@ def random_program(rng: np.random.Generator) -> Program:
     return Program(
         graph=graph,
         populations=tuple(_population(rng, n, layouts[n], i) for i, n in enumerate(layouts, start=1)),
-        hops=tuple(_hop(rng, a, b, (size[b], size[a]), axonal, delay) for a, b, axonal, delay in links),
+        hops=tuple(
+            _hop(rng, a, b, (size[b], size[a]), axonal, delay, exponent) for a, b, axonal, delay in links
+        ),
         inputs={"in": shapes["in"]},
         outputs={"out": "p3"},
         drain=7,
@@ -80,8 +86,8 @@ def _population(rng: np.random.Generator, name: str, shape: tuple[int, ...], off
     return FixedPopulation(
         name=name,
         shape=shape,
-        du=int(rng.choice([0, 1, 800, 4094, 4095])),
-        dv=int(rng.choice([0, 1, 500, 4095])),
+        du=_decay(rng, neurons, [0, 1, 800, 4094, 4095]),
+        dv=_decay(rng, neurons, [0, 1, 500, 4095]),
         vth=int(rng.choice([1, 300, 4096, 2**17 - 1])),
         bias_u=rng.choice([0, -3, 200, 2**17], (rows, neurons)) * rng.integers(0, 2),
         bias_v=rng.choice([0, -widest, 77, widest, 2**40, -(2**40)], (rows, neurons)),
@@ -90,13 +96,23 @@ def _population(rng: np.random.Generator, name: str, shape: tuple[int, ...], off
     )
 
 
+def _decay(rng: np.random.Generator, neurons: int, choices: list[int]) -> int | np.ndarray:
+    """One field, or in a third of cases one a neuron."""
+    return rng.choice(choices, neurons) if rng.integers(3) == 0 else int(rng.choice(choices))
+
+
 def _hop(
-    rng: np.random.Generator, source: str, target: str, shape: tuple[int, int], axonal: int, delay: int
+    rng: np.random.Generator,
+    source: str,
+    target: str,
+    shape: tuple[int, int],
+    axonal: int,
+    delay: int,
+    exponent: int | None,
 ) -> FixedHop:
     matrix = rng.choice([-256, -2, 1, 64, 255], shape) * (rng.random(shape) < rng.choice([0.02, 0.3, 1.0]))
-    return FixedHop(
-        source, target, csr_matrix(matrix.astype(np.int32)), int(rng.integers(10)), delay, axonal, "mixed"
-    )
+    shift = int(rng.integers(10)) if exponent is None else exponent
+    return FixedHop(source, target, csr_matrix(matrix.astype(np.int32)), shift, delay, axonal, "mixed")
 
 
 def by_the_equations(program: Program, x: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
@@ -107,7 +123,7 @@ def by_the_equations(program: Program, x: np.ndarray) -> dict[str, dict[str, np.
              for p in program.populations}  # fmt: skip
     sent |= {name: kinds["s"] for name, kinds in found.items()}
 
-    def kept(value: np.ndarray, factor: int) -> np.ndarray:
+    def kept(value: np.ndarray, factor: int | np.ndarray) -> np.ndarray:
         return np.sign(value) * (np.abs(value) * factor // 4096)
 
     for t in range(steps):
@@ -143,26 +159,26 @@ def assert_equal(run: targets.Run, expected: dict[str, dict[str, np.ndarray]]) -
         np.testing.assert_array_equal(run.spike_counts[name], kinds["s"].sum(axis=(0, 1)))
 
 
-@pytest.mark.parametrize("kernels", ENGINES)
+@pytest.mark.parametrize("chosen", ENGINES)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_every_spike_and_state_at_the_limits(kernels: str, seed: int) -> None:
+def test_every_spike_and_state_at_the_limits(chosen: dict[str, str], seed: int) -> None:
     rng = np.random.default_rng(seed)
     program = random_program(rng)
     x = spikes_of(rng, 9, 2, program.inputs["in"])
-    run = LoihiExecutable(program, kernels).run(x, record=["p1", "p2", "p3"], states=True)
+    run = LoihiExecutable(program, **chosen).run(x, record=["p1", "p2", "p3"], states=True)
     assert_equal(run, by_the_equations(program, x))
     np.testing.assert_array_equal(run.spike_counts["in"], (x != 0).sum(axis=(0, 1)))
 
 
-@pytest.mark.parametrize("kernels", ENGINES)
-def test_the_limits_are_met(kernels: str) -> None:
+@pytest.mark.parametrize("chosen", ENGINES)
+def test_the_limits_are_met(chosen: dict[str, str]) -> None:
     found = {"wrapped": 0, "clipped": 0, "subtracted": 0}
     for seed in range(8):
         rng = np.random.default_rng(seed)
         program = random_program(rng)
         x = spikes_of(rng, 9, 2, program.inputs["in"])
-        run = LoihiExecutable(program, kernels).run(x, record=["p1", "p2", "p3"], states=True)
+        run = LoihiExecutable(program, **chosen).run(x, record=["p1", "p2", "p3"], states=True)
         for p in program.populations:
             found["clipped"] += int((abs(run.states[p.name]["v"]) == 2**23 - 1).sum())
             found["wrapped"] += int((abs(run.states[p.name]["u"]) > 2**22).sum())
@@ -170,13 +186,13 @@ def test_the_limits_are_met(kernels: str) -> None:
     assert min(found.values()) > 50, found
 
 
-@pytest.mark.parametrize("kernels", ENGINES)
+@pytest.mark.parametrize("chosen", ENGINES)
 def test_stretches_and_steps_carry_the_state(
-    kernels: str, recurrent_graph: Callable[..., SpikingGraph]
+    chosen: dict[str, str], recurrent_graph: Callable[..., SpikingGraph]
 ) -> None:
     graph = recurrent_graph(5)
     x = (np.random.default_rng(5).random((11, 3, 1, 8, 8)) < 0.3).astype(np.uint8)
-    executable = targets.compile(graph, "loihi", kernels=kernels)
+    executable = targets.compile(graph, "loihi", **chosen)
     whole = executable.run(x, record=graph.populations, states=True)
     assert whole.spike_counts["l3"].sum() > 0
     for _ in range(2):
@@ -193,12 +209,12 @@ def test_stretches_and_steps_carry_the_state(
             executable.run(x)
 
 
-@pytest.mark.parametrize("kernels", ENGINES)
+@pytest.mark.parametrize("chosen", ENGINES)
 def test_what_a_stream_refuses_leaves_its_state(
-    kernels: str, recurrent_graph: Callable[..., SpikingGraph]
+    chosen: dict[str, str], recurrent_graph: Callable[..., SpikingGraph]
 ) -> None:
     x = (np.random.default_rng(6).random((8, 2, 1, 8, 8)) < 0.3).astype(np.float32)
-    executable = targets.compile(recurrent_graph(6), "loihi", kernels=kernels)
+    executable = targets.compile(recurrent_graph(6), "loihi", **chosen)
     whole = executable.run(x).output
     first = executable.advance(x[:4]).output
     with pytest.raises(DataError, match="fractions"):
@@ -210,12 +226,12 @@ def test_what_a_stream_refuses_leaves_its_state(
     np.testing.assert_array_equal(np.concatenate([first, executable.advance(x[4:]).output]), whole)
 
 
-@pytest.mark.parametrize("kernels", ENGINES)
-def test_steps_may_share_one_array(kernels: str) -> None:
+@pytest.mark.parametrize("chosen", ENGINES)
+def test_steps_may_share_one_array(chosen: dict[str, str]) -> None:
     rng = np.random.default_rng(3)
     program = random_program(rng)
     x = spikes_of(rng, 8, 2, program.inputs["in"])
-    executable = LoihiExecutable(program, kernels)
+    executable = LoihiExecutable(program, **chosen)
     whole, buffer = executable.run(x).output, np.empty_like(x[0])
     assert 0 < whole.sum() < whole.size
     for t in range(len(x)):
@@ -236,6 +252,8 @@ def test_choices_that_do_not_exist_are_refused(recurrent_graph: Callable[..., Sp
     graph = recurrent_graph()
     with pytest.raises(ConfigError, match="allowed auto, c, torch"):
         targets.compile(graph, "loihi", kernels="cuda")
+    with pytest.raises(ConfigError, match="products 'sparse', allowed events, dense"):
+        targets.compile(graph, "loihi", products="sparse")
     with pytest.raises(ConfigError, match="allowed on 'cpu'"):
         targets.compile(graph, "loihi", kernels="c", device="cuda")
     if not torch.cuda.is_available():

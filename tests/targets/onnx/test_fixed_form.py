@@ -244,14 +244,7 @@ def test_convolution_with_groups_stride_and_dilation() -> None:
     low = convolution_program(rng)
     sent, _ = assert_equal(low, events(rng, 12, 3, 4, 7, 6))
     assert 0 < sent["a"].mean() < 1
-    body = next(
-        a.g
-        for n in fixed_model(low).graph.node
-        if n.op_type == "Scan"
-        for a in n.attribute
-        if a.name == "body"
-    )
-    assert "Conv" in {n.op_type for n in body.node}
+    assert "Conv" in {n.op_type for n in scan_body(fixed_model(low)).node}
 
 
 def test_model_passes_the_checker() -> None:
@@ -260,22 +253,53 @@ def test_model_passes_the_checker() -> None:
     )
 
 
-def test_sums_beyond_exact_floats_are_refused_by_name() -> None:
-    wide = np.full((1, 2), 2**23)
-    low = program([population("a", 1)], [hop("in", "a", wide)], 2)
-    with pytest.raises(GraphError, match=r"'in' -> 'a'.*16777216, allowed < 16777216"):
+def scan_body(model: onnx.ModelProto) -> onnx.GraphProto:
+    return next(a.g for n in model.graph.node if n.op_type == "Scan" for a in n.attribute if a.name == "body")
+
+
+def test_sums_beyond_exact_floats_are_split_in_two_products() -> None:
+    rng = np.random.default_rng(5)
+    matrix = rng.integers(-(2**24), 2**24 + 1, (3, 8))
+    low = program([population("a", 3)], [hop("in", "a", matrix)], 8)
+    assert sum(n.op_type == "MatMul" for n in scan_body(fixed_model(low)).node) == 2
+    _, states = assert_equal(low, events(rng, 20, 4, 8))
+    assert abs(states["a"]["u"]).max() > 2**22
+
+
+def test_a_split_convolution() -> None:
+    rng = np.random.default_rng(6)
+    low = convolution_program(rng)
+    one = low.hops[0]
+    assert one.kernel is not None
+    wide = replace(one, kernel=one.kernel << 16, matrix=one.matrix * 2**16)
+    both = replace(low, hops=(wide, *low.hops[1:]))
+    kinds = [[n.op_type for n in scan_body(fixed_model(p)).node].count("Conv") for p in (low, both)]
+    assert kinds[1] == kinds[0] + 1
+    assert_equal(both, events(rng, 12, 3, 4, 7, 6))
+
+
+def test_sums_beyond_two_products_are_refused_by_name() -> None:
+    far = FixedHop("in", "a", csr_matrix(np.full((1, 2), 2**52)), 0, 0, 0, "mixed")
+    low = program([population("a", 1)], [far], 2)
+    with pytest.raises(GraphError, match=r"'in' -> 'a'.*9007199254740992, and in two parts"):
         fixed_model(low)
-    fixed_model(program([population("a", 1)], [hop("in", "a", wide - [0, 1])], 2))
     low = program([population("a", 1)], [hop("in", "a", np.ones((1, 2)), exponent=-1)], 2)
     with pytest.raises(GraphError, match=r"'in' -> 'a'.*exponent -1"):
         fixed_model(low)
 
 
-def test_weights_beyond_one_file_are_refused_before_they_are_made() -> None:
+def test_a_matrix_beyond_memory_is_refused_before_it_is_made() -> None:
     low = program([population("a", 2)], [hop("in", "a", np.ones((2, 2)))], 2)
     vast = FixedHop("in", "a", csr_matrix((2**20, 2**20), dtype=np.int32), 0, 0, 0, "mixed")
-    with pytest.raises(GraphError, match=r"'in -> a'.*4398046511104 bytes"):
+    with pytest.raises(GraphError, match=r"'in' -> 'a'.*4398046511104 bytes"):
         fixed_model(replace(low, hops=(vast,)))
+
+
+@pytest.mark.parametrize("field", ["du", "dv"])
+def test_decays_of_each_neuron(field: str) -> None:
+    rng = np.random.default_rng(7)
+    mixed = population("a", 3, **{field: np.array([0, 100, 4095])})
+    assert_equal(program([mixed], [hop("in", "a", rng.integers(-40, 90, (3, 5)))], 5), events(rng, 30, 3, 5))
 
 
 def test_a_loop_without_delay_is_refused() -> None:

@@ -320,7 +320,7 @@ def test_the_model_is_one_scan_with_its_weights_inside() -> None:
     assert {n.name: (n.domain, n.op_type) for n in body.node if n.domain} == {
         "a": ("org.nir", "LIFLeak"),
         "b": ("org.nir", "CubaLIFLeak"),
-        "c": ("org.nir", "IF"),
+        "c": ("org.nir", "IFDriven"),
         "li": ("org.nir", "LILeak"),
     }
     axes = {v.name: [d.dim_param for d in v.type.tensor_type.shape.dim][:2] for v in model.graph.input}

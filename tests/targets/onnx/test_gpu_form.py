@@ -91,6 +91,26 @@ def test_equal_to_the_portable_form(arithmetic: str, steps: int, batch: int) -> 
     onnx.checker.check_model(gpu.model, full_check=True)
 
 
+@pytest.mark.parametrize("arithmetic", ["float32", "fixed"])
+@pytest.mark.parametrize(("steps", "batch"), [(1, 3), (4, 2), (11, 5)])
+def test_fixed_buffers_take_turns(
+    arithmetic: str, steps: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What replays on a GPU, run on the CPU: every address is bound once, twice the same run."""
+    graph = looped_graph()
+    x = events(graph, 11, 5)
+    record = ["a", "b", "c"]
+    whole = targets.compile(graph, "onnx", arithmetic=arithmetic).run(x, record, states=True)
+    gpu = targets.compile(graph, "onnx", arithmetic=arithmetic, form="gpu", steps=steps, batch=batch)
+    monkeypatch.setattr(gpu, "_captured", True)
+    for _ in range(2):
+        assert_same(gpu.run(x, record, states=True), whole)
+    bound = len(gpu._buffers)
+    assert bound == len({min(steps, 11), 11 % steps} - {0}) * len({min(batch, 5), 5 % batch} - {0})
+    assert_same(gpu.run(x, record, states=True), whole)
+    assert len(gpu._buffers) == bound
+
+
 def test_equal_to_the_reference() -> None:
     graph = looped_graph()
     x = events(graph, 12, 4)
@@ -125,8 +145,12 @@ def test_no_control_flow_static_shapes_and_folded_synapses() -> None:
     kinds = [node.op_type for node in model.graph.node]
     # Once for all steps outside the loop, once a step inside it.
     assert kinds.count("Conv") == 1
-    assert {n.name.split("/step/")[0] for n in model.graph.node if n.op_type == "LIF"} == {"a", "b", "c"}
-    assert kinds.count("LIF") == 12
+    assert {n.name.split("/step/")[0] for n in model.graph.node if n.op_type == "LIFDriven"} == {
+        "a",
+        "b",
+        "c",
+    }
+    assert kinds.count("LIFDriven") == 12
     products = [node.name for node in model.graph.node if node.op_type == "MatMul"]
     assert sum(name.startswith("fc/") for name in products) == 1
     assert sum(name == "readout" for name in products) == 1

@@ -82,7 +82,8 @@ def test_a_population_is_a_node_of_its_nir_kind() -> None:
     body = next(a.g for a in scan.attribute if a.name == "body")
     kinds = {node.name: node.op_type for node in body.node if node.domain == "org.nir"}
     assert kinds == {
-        "i": "I", "if": "IF", "li": "LILeak", "lif": "LIFLeak", "cubali": "CubaLI", "cubalif": "CubaLIF",
+        "i": "I", "if": "IFDriven", "li": "LILeak", "lif": "LIFLeak", "cubali": "CubaLI",
+            "cubalif": "CubaLIF",
         "after": "IF",
     }  # fmt: skip
     assert {function.name for function in model.functions} == set(kinds.values())

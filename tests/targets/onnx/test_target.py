@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 import targets
 from targets.errors import ConfigError, DataError, TargetUnavailableError, UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
+from targets.onnx.body import OPSETS
 from targets.onnx.target import OnnxOptions, OnnxTarget
 
 
@@ -30,6 +33,18 @@ def small_graph(profile: dict[str, Any] | None = None) -> SpikingGraph:
     }
     edges = [("in", "fc"), ("fc", "lif"), ("lif", "out")]
     return SpikingGraph.build(nodes, edges, {"dt": 1e-3} if profile is None else profile)
+
+
+def large_graph() -> SpikingGraph:
+    """Two dense layers of 16 kB each."""
+    rng = np.random.default_rng(0)
+    ones = np.ones(64)
+    nodes: dict[str, nir.NIRNode] = {"in": nir.Input({"input": np.array([64])})}
+    for name in "ab":
+        nodes[f"to {name}"] = nir.Linear(rng.integers(-64, 129, (64, 64)).astype(np.float32) / 256)
+        nodes[name] = nir.IF(r=ones * 1e3, v_threshold=ones, v_reset=ones * 0)
+    nodes["out"] = nir.Output({"output": np.array([64])})
+    return SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 1e-3})
 
 
 def test_entry_point_finds_the_target() -> None:
@@ -75,6 +90,10 @@ def test_a_profile_that_no_chip_has_is_refused_in_fixed_point() -> None:
         ({"form": "gpu", "steps": 4}, "batch is None, allowed a whole number"),
         ({"form": "gpu", "steps": 0, "batch": 1}, "steps is 0, allowed a whole number"),
         ({"workers": 0}, "workers is 0"),
+        ({"opset": 17}, "opset is 17, allowed 18, 19, 20, 21"),
+        ({"precision": "int4"}, "precision is 'int4', allowed float32, tf32x2"),
+        ({"precision": "int8"}, "'int8' without calibration"),
+        ({"precision": "float16", "arithmetic": "fixed"}, "integers have none"),
         ({"speed": 1}, "speed"),
     ],
 )
@@ -144,7 +163,7 @@ def test_a_fallback_that_was_asked_for_says_so(monkeypatch: pytest.MonkeyPatch) 
 def test_two_wheels_at_once_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     monkeypatch.setattr("targets.onnx.session._installed", lambda package: True)
-    with pytest.raises(TargetUnavailableError, match="both installed and hide each other"):
+    with pytest.raises(TargetUnavailableError, match="both installed and overwrite each other"):
         targets.compile(small_graph(), "onnx", provider="tensorrt")
 
 
@@ -172,18 +191,36 @@ def test_a_saved_model_runs_anywhere(tmp_path: Path, arithmetic: str) -> None:
     assert np.array_equal(found["lif/count"], run.spike_counts["lif"])
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("inline_bytes", [2**31, 0])
+def test_a_full_disk_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline_bytes: int
+) -> None:
+    """The disk fills up while the model is written, its weights beside it or not."""
     path = tmp_path / "model.onnx"
     path.write_bytes(b"old")
+    opened = Path.open
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full:
+        def __init__(self, file: Any) -> None:
+            self.file = file
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def write(self, data: bytes) -> int:
+            self.file.write(data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    executable = OnnxTarget().compile(large_graph(), OnnxOptions(inline_bytes=inline_bytes))
+    monkeypatch.setattr(
+        Path, "open", lambda p, *a: Full(opened(p, *a)) if "model.onnx." in p.name else opened(p, *a)
+    )
     with pytest.raises(OSError, match="No space left"):
-        OnnxTarget().compile(small_graph(), OnnxOptions()).save(path)
+        executable.save(path)
+    monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
 
@@ -191,3 +228,22 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_float_form_needs_no_torch() -> None:
     code = "import sys, targets.onnx.target; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("options", [{}, {"form": "gpu", "steps": 3, "batch": 2}, {"arithmetic": "fixed"}])
+def test_every_opset_gives_the_same_spikes(
+    random_graph: Callable[[int], SpikingGraph], opset: int, options: dict[str, Any]
+) -> None:
+    graphs = [large_graph()] if "arithmetic" in options else [large_graph(), random_graph(3), random_graph(8)]
+    for graph in graphs:
+        shape = graph.shapes[graph.inputs[0]]
+        x = np.random.default_rng(opset).integers(0, 2, (6, 2, *shape)).astype(np.float32)
+        names = graph.populations
+        plain = targets.compile(graph, "onnx", **options).run(x, names)
+        executable = targets.compile(graph, "onnx", opset=opset, **options)
+        assert executable.model.opset_import[0].version == opset
+        assert {f.opset_import[0].version for f in executable.model.functions} <= {opset}
+        onnx.checker.check_model(executable.model, full_check=True)
+        run = executable.run(x, names)
+        assert all(np.array_equal(run.spikes[name], plain.spikes[name]) for name in names)
