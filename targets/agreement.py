@@ -94,6 +94,13 @@ class Agreement:
                     f"spikes and {pair.states_differing or 0} states differ{at}"
                 )
 
+    def _repr_html_(self) -> str:
+        from targets.notebook import table
+
+        skipped = [f"{arithmetic} is not compared: {reason}" for arithmetic, reason in self.skipped.items()]
+        said = "agree" if self.agree else "disagree" if self.pairs else "were not compared"
+        return table([vars(pair) for pair in self.pairs], f"The targets {said}", skipped)
+
     def as_json(self) -> dict[str, Any]:
         """The `verify` keys of the command line."""
         return {

@@ -59,6 +59,24 @@ class Estimate:
             for kind in KINDS
         }
 
+    def _repr_html_(self) -> str:
+        from targets.notebook import table
+
+        rows = [
+            {
+                "term": name,
+                "pays for": self.kinds[name],
+                "energy (J)": joules,
+                "share": joules / self.energy_j,
+            }
+            for name, joules in self.terms.items()
+            if self.energy_j
+        ]
+        low, high = self.energy_band_j
+        latency = "no model of time" if self.latency_s is None else f"latency {self.latency_s:.4g} s"
+        said = f"{self.device}: {self.energy_j:.4g} J a sample ({low:.4g} to {high:.4g} J), {latency}"
+        return table(rows, said, [f"leaves out: {text}" for text in self.omitted])
+
     def as_json(self) -> dict[str, Any]:
         """JSON of `msenas cost`, one device."""
         return {

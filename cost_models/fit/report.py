@@ -175,6 +175,25 @@ class FitReport:
         _, key, name = max(shares, default=(0.0, "cores", ""), key=lambda item: item[0])
         return key, name
 
+    def _repr_html_(self) -> str:
+        from targets.notebook import table
+
+        if self.broken:
+            broken = [rule.as_json() for rule in self.broken]
+            return table(broken, f"Does not fit {self.device}: {len(broken)} rules are broken")
+        rows = [
+            {
+                "population": name,
+                "cores": cores,
+                **{key: f"{use.share:.1%}" for key, use in self.use[name].items()},
+            }
+            for name, cores in self.population_cores.items()
+        ]
+        said = (
+            f"Fits {self.device} on {self.cores} cores; nearest its limit: {self.binding} {self.binding_node}"
+        )
+        return table(rows, said.strip(), [f"not checked: {text}" for text in self.unchecked])
+
     def as_json(self) -> dict[str, Any]:
         """JSON of `msenas check`: the keys of the command line, and the rest of the report beside them."""
         return {

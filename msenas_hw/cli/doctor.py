@@ -32,23 +32,43 @@ def doctor(
 
         say("making Lava's environment; this takes some minutes")
         made = install()
-        say(f"Lava {made.version} is ready: {made.python}")
+        say(f"Lava {made.version} is ready: {made.python} (Python {made.runs}, lava-dl {made.lava_dl})")
     versions = [{"package": name, "version": _version(name)} for name in PACKAGES]
     found = [{"target": name, "reason": targets.find(name).unavailable()} for name in targets.names()]
     state = [
         {"target": one["target"], "available": one["reason"] is None, "reason": one["reason"]}
         for one in found
     ]
+    lava = _lava()
     running = kernels()
     report = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {one["package"]: one["version"] for one in versions},
         "targets": state,
+        "lava": lava,
         "kernels": {"running": running.said, "reason": running.reason},
     }
     machine = [{"python": report["python"], "platform": report["platform"]}]
-    emit(form, report, machine, versions, state, [{"executor": running.said, "reason": running.reason}])
+    executor = [{"executor": running.said, "reason": running.reason}]
+    emit(form, report, machine, versions, state, [lava] if lava else [], executor)
+
+
+def _lava() -> dict[str, str | None] | None:
+    """Lava's environment: which Python runs it, and what it holds; None where there is none that works."""
+    from targets.errors import TargetUnavailableError
+    from targets.lava.environment import probe
+
+    try:
+        found = probe()
+    except TargetUnavailableError:
+        return None
+    return {
+        "lava": found.version,
+        "lava_dl": found.lava_dl or "missing: run `msenas doctor --install-lava`",
+        "python": found.runs,
+        "interpreter": str(found.python),
+    }
 
 
 def _version(name: str) -> str | None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from targets.errors import ConfigError
-
 if TYPE_CHECKING:
     from msenas_hw.cli.inputs import Given
     from targets.graph.graph import SpikingGraph
@@ -55,6 +53,8 @@ class Lowering:
             return cls(None, calibrate)
         if weight_bits == "auto":
             return cls("auto", True)
+        from targets.errors import ConfigError
+
         if weight_bits not in {str(bits) for bits in range(1, 9)}:
             raise ConfigError(f"--weight-bits: found {weight_bits!r}, allowed 1 to 8 or auto")
         return cls(int(weight_bits), calibrate)

@@ -73,7 +73,7 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help='Evaluate on a Ray cluster: HOST:PORT, "auto" for the running one, or "local" to start one here.',
+        help='Evaluate on a Ray cluster: HOST:PORT, "auto" for the running one, "local" to start one here.',
         show_default=False,
     ),
 ]

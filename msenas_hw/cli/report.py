@@ -22,7 +22,10 @@ def report(
     ] = 12,
     form: Output = Format.TABLE,
 ) -> None:
-    """Tell the story of a search: RUN/report.html (one file, no network needed), report.json, front.csv."""
+    """Tell the story of a search: RUN/report.html (one file, needs no network), report.json and front.csv.
+
+    Beside each trained network it writes card.md, the model card.
+    """
     from msenas_hw.report import write_report
     from msenas_hw.search import Study
 

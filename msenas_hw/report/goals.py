@@ -44,7 +44,7 @@ _KNOWN: Mapping[str, Goal] = {
         Goal("synops", "Synaptic operations a sample"),
         Goal("spikes", "Spikes a sample"),
         Goal("cores", "Cores"),
-        Goal("memory", "Synapse memory (words)"),
+        Goal("memory", "Memory words"),
         Goal("parameters", "Parameters"),
     )
 }

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from msenas_hw.report.card import write_cards
 from msenas_hw.report.document import document, front_rows
 from msenas_hw.report.drawing import drawings
 from msenas_hw.report.networks import Told, silent
@@ -28,7 +29,8 @@ NETWORKS = 12
 
 
 def write_report(study: Study, run: Path, most: int = NETWORKS, told: Told = silent) -> Path:
-    """Write `report.html`, `report.json` and `front.csv` into a run folder; the path of the page.
+    """Write `report.html`, `report.json` and `front.csv` into a run folder, and `card.md` beside each trained
+    network; the path of the page.
 
     Args:
         study: of the run.
@@ -48,6 +50,7 @@ def write_report(study: Study, run: Path, most: int = NETWORKS, told: Told = sil
     for name, text in texts.items():
         with replacing(run / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+    write_cards(run)
     return run / "report.html"
 
 

@@ -24,7 +24,7 @@ SAMPLING, CROSSOVER, MUTATION = range(3)
 FIRST = 1
 SAMPLE_ATTEMPTS = 50
 # Names of genomes that are kept at hand; a search of any length takes no more memory.
-NAMES_KEPT = 4096
+NAMES_KEPT = 2048
 
 
 class Operators:

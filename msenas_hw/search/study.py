@@ -121,6 +121,13 @@ class Study:
             [Fitness(one.fitness, one.per_draw, one.alive, one.reason, (), ()) for one in unique.values()]
         )
 
+    def _repr_html_(self) -> str:
+        from targets.notebook import table
+
+        rows = [{key: value for key, value in row.items() if key != "devices"} for row in self.front_rows()]
+        said = f"{len(self.trials())} networks evaluated, {len(rows)} on the front"
+        return table(rows, f"{said}, chosen: {self.chosen or 'none'}")
+
     def to_frame(self) -> Any:
         """All trials as a pandas DataFrame where pandas is installed, else as a list of tables."""
         rows = [self._row(trial) for trial in self.trials()]

@@ -109,6 +109,21 @@ class SpikingGraph:
         """Output shape of each node, without batch and time."""
         return infer_shapes(self.nodes, self.edges)
 
+    def _repr_html_(self) -> str:
+        from targets.notebook import table
+
+        rows = [
+            {
+                "node": name,
+                "kind": type(node).__name__,
+                "shape": " x ".join(map(str, self.shapes[name])),
+                "from": self.predecessors[name],
+            }
+            for name, node in self.nodes.items()
+        ]
+        profile = ", ".join(f"{key} {value}" for key, value in vars(self.profile).items())
+        return table(rows, f"SpikingGraph of {len(self.nodes)} nodes: {profile}", self.assumptions)
+
     def input_shape(self, name: str) -> Shape:
         """Shape that arrives at a node."""
         sources = self.predecessors[name]

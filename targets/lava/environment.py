@@ -5,6 +5,8 @@ lava-nc pins Python 3.10 and numpy < 2, so it never shares the environment of th
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -21,19 +23,34 @@ PROBE_TIMEOUT_S = 60.0
 INSTALL_TIMEOUT_S = 900.0
 WORKER = Path(__file__).parent / "worker"
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
-_PROBE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import shim; "
-    "import lava.proc.lif.models, lava.proc.sparse.models; "
-    "from importlib.metadata import version; print(version('lava-nc'))"
-)
+_PROBE = """
+import json, platform, sys
+sys.path.insert(0, sys.argv[1])
+import shim
+import lava.proc.lif.models, lava.proc.sparse.models
+from importlib.metadata import PackageNotFoundError, version
+try:
+    dl = version("lava-dl")
+except PackageNotFoundError:
+    dl = None
+print(json.dumps({"version": version("lava-nc"), "runs": platform.python_version(), "lava_dl": dl}))
+"""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An interpreter that can import Lava, and the version of lava-nc."""
+    """An interpreter that can import Lava.
+
+    Attributes:
+        version: of lava-nc.
+        runs: version of Python.
+        lava_dl: version of lava-dl, which loads exported networks; None where it is missing.
+    """
 
     python: Path
     version: str
+    runs: str
+    lava_dl: str | None
 
 
 def interpreter() -> Path:
@@ -75,12 +92,30 @@ def probe(python: Path | None = None) -> Environment:
         raise TargetUnavailableError(f"Lava's interpreter {chosen} does not run: {error}; {HINT}") from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise TargetUnavailableError(f"Lava's interpreter {chosen} cannot import Lava: {last}; {HINT}")
-    return Environment(chosen, done.stdout.strip())
+        raise TargetUnavailableError(
+            f"Lava's interpreter {chosen}{_python_version(chosen)} cannot import Lava: {last}; {HINT}"
+        )
+    try:
+        return Environment(chosen, **json.loads(done.stdout))
+    except (ValueError, TypeError):
+        said = done.stdout.strip()[:80]
+        raise TargetUnavailableError(
+            f"Lava's interpreter {chosen} is no Python that the toolkit can ask: it said {said!r}; {HINT}"
+        ) from None
+
+
+def _python_version(python: Path) -> str:
+    """ " (Python x.y.z)", or nothing where it does not tell."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run([str(python), "-V"], capture_output=True, text=True, timeout=5, check=False)
+        if done.stdout.startswith("Python "):
+            return f" ({done.stdout.strip()})"
+    return ""
 
 
 def install(path: str | Path = FOLDER) -> Environment:
-    """Make Lava's environment at `path` with the running Python; one that works is left as it is.
+    """Make Lava's environment at `path` with the running Python; one that works is left as it is, but for
+    lava-dl, which is added where it is missing.
 
     It is built beside `path` and renamed at the end, so that a half-made one is never found.
 
@@ -92,21 +127,39 @@ def install(path: str | Path = FOLDER) -> Environment:
     if final.exists():
         if not (final / "pyvenv.cfg").exists():
             raise ConfigError(f"install path {final} exists and is no virtual environment; choose another")
-        try:
+        found = _working(_python(final))
+        if found is not None and found.lava_dl is None:
+            _call([*_pip(_python(final)), "--no-deps", "--ignore-requires-python", *_lava_dl()])
             return probe(_python(final))
-        except TargetUnavailableError:
-            pass
+        if found is not None:
+            return found
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{final.name}-", dir=final.parent) as made:
         fresh = Path(made) / "fresh"
         _call([sys.executable, "-m", "venv", str(fresh)])
-        pip = [str(_python(fresh)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _call([*pip, "--no-deps", "--ignore-requires-python", "-r", str(REQUIREMENTS)])
+        _call([*_pip(_python(fresh)), "--no-deps", "--ignore-requires-python", "-r", str(REQUIREMENTS)])
         probe(_python(fresh))
         if final.exists():
             final.rename(Path(made) / "replaced")
         fresh.rename(final)
     return probe(_python(final))
+
+
+def _working(python: Path) -> Environment | None:
+    try:
+        return probe(python)
+    except TargetUnavailableError:
+        return None
+
+
+def _pip(python: Path) -> list[str]:
+    return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
+
+def _lava_dl() -> list[str]:
+    """What lava-dl adds to an environment of lava-nc: itself and the reader of its files."""
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith(("lava-dl", "h5py"))]
 
 
 def _python(folder: Path) -> Path:

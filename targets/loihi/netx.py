@@ -29,7 +29,7 @@ from targets.graph.shapes import pair
 from targets.loihi import limits
 from targets.loihi.formats import own_formats
 from targets.loihi.lower import lower
-from targets.loihi.program import FixedHop, FixedPopulation, Program
+from targets.loihi.program import FixedHop, FixedPopulation, Program, hardware_populations
 from targets.target import Refusal, listed
 
 _BIAS_EXPONENT = 6
@@ -77,6 +77,10 @@ def _chain_reasons(into: list[FixedHop], expected: str) -> Iterator[tuple[str, s
 def _block_reasons(population: FixedPopulation, into: list[FixedHop]) -> Iterator[tuple[str, str]]:
     if population.subtract:
         yield "resets softly, allowed a reset to zero", ""
+    groups = len(hardware_populations(population))
+    if groups > 1:
+        reason = f"its neurons fall into {groups} groups of equal decays, allowed 1 in a block"
+        yield reason, "share time constants, or use the lava target"
     if population.bias_u.any():
         yield "has a bias on its synaptic current, allowed on the membrane", "use a LIF or IF population"
     if len(population.bias_v) > 1:

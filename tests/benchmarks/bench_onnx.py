@@ -1,14 +1,18 @@
 """The ONNX target against plain torch, snnTorch, SpikingJelly and Norse, in one process on one thread.
 
-    python tests/benchmarks/bench_onnx.py [--net ff fb] [--steps 10] [--batch 1 64] [--peers ...]
-        [--rounds 7] [--format json]
+    python tests/benchmarks/bench_onnx.py [--net ff fb searched] [--steps 4 10 20 200] [--batch 1 64]
+        [--peers ...] [--rounds 7] [--format json]
+
+`ff` and `fb` are those of `executor_networks.py`; `searched` has motifs, feedback and three neuron models
+(`onnx_searched.py`), which only plain torch runs beside us.
 
 In each round every variant runs once, in turn; a ratio is the median over rounds of the peer's processor
 time over ours. `torch-compile` takes minutes to compile and runs only where `--peers` names it. Ours is
 `targets.compile(graph, "onnx").run(x)` in the portable form, counts of every neuron's spikes included.
 `counting` is its time over that without counts, `gpu_form` the time of the unrolled form on the CPU over
 it (chunks of at most 10 steps, blocks of at most 4 samples), `build_ms` how long a session takes to open,
-`limits` its time over that of the dense network at this core's peak (`executor_limits.py`).
+`limits` its time over that of the dense network at this core's peak (`executor_limits.py`), `two_workers`
+the wall time of one worker over that of two, where there are several blocks.
 `differing` are spikes of all populations in which a peer, the gpu form or the reference differs.
 """
 
@@ -29,9 +33,11 @@ import torch
 from executor_limits import Core, cpu_s
 from executor_networks import NETWORKS, DenseCost, events
 from executor_peers import PEERS, available
+from onnx_searched import Loop, searched
 from torch import Tensor, nn
 
 import targets
+from targets.graph.graph import SpikingGraph
 from targets.onnx.session import open_session
 
 OURS = "ours"
@@ -39,18 +45,20 @@ DEFAULT_PEERS = [name for name in PEERS if name != "torch-compile"]
 # Calls shorter than this are repeated inside a round.
 LEAST_S = 0.03
 CHUNK, BLOCK = 10, 4
+GRAPHS: Mapping[str, Callable[[], SpikingGraph]] = {**NETWORKS, "searched": searched}
 
 
 class Variants:
     """One network through this target, in every way that is timed."""
 
     def __init__(self, net: str, steps: int, batch: int) -> None:
-        self.graph = NETWORKS[net]()
+        self.graph = GRAPHS[net]()
         self.x = events(steps, batch)
         size = {"steps": min(steps, CHUNK), "batch": min(batch, BLOCK)}
         self.portable = targets.compile(self.graph, "onnx")
         self.bare = targets.compile(self.graph, "onnx", counts=False)
         self.gpu = targets.compile(self.graph, "onnx", form="gpu", **size)
+        self.two = targets.compile(self.graph, "onnx", workers=2)
 
     def calls(self) -> dict[str, Callable[[], object]]:
         """What runs in a round."""
@@ -105,7 +113,18 @@ def measured(
         times["build"].append(ours.build_s())
         for name in sorted(run, reverse=bool(number % 2)):
             times[name].append(cpu_s(run[name], repeats[name]))
-    return _row(net, size, found, times)
+    return _row(net, size, found, times) | {"two_workers": two_workers(ours, rounds)}
+
+
+def two_workers(ours: Variants, rounds: int) -> float | None:
+    """Wall time of one worker over that of two, median of rounds; None for one block."""
+    if ours.x.shape[1] <= BLOCK:
+        return None
+    times: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for taken, executable in zip(times, (ours.portable, ours.two), strict=True):
+            taken.append(executable.run(ours.x).seconds)
+    return statistics.median(one / two for one, two in zip(*times, strict=True))
 
 
 def _repeats(call: Callable[[], object]) -> int:
@@ -138,11 +157,20 @@ def _row(
     }
 
 
+def _peers(net: str, wanted: list[str]) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    if net in NETWORKS:
+        return available(net, wanted)
+    graph = GRAPHS[net]()
+    peers: dict[str, nn.Module] = {"torch-eager": Loop(graph), "torch-compile": Loop(graph)}
+    peers["torch-compile"].compile(dynamic=False)
+    return {name: peer for name, peer in peers.items() if name in wanted}, {}
+
+
 def report(options: argparse.Namespace) -> dict[str, Any]:
     """Every case asked for."""
     core, cases, missing = Core(), [], {}
     for net in options.net:
-        peers, absent = available(net, options.peers)
+        peers, absent = _peers(net, options.peers)
         missing.update(absent)
         for steps in options.steps:
             for batch in options.batch:
@@ -154,14 +182,16 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The report for a person."""
     names = sorted({name for case in found["cases"] for name in case["ratios"]}, key=list(PEERS).index)
-    head = ["net", "T", "B", "ours ms", *names, "over dense", "counting", "gpu form", "build ms", "differing"]
+    head = ["net", "T", "B", "ours ms", *names, "over dense", "counting", "gpu form", "build ms"]
+    head += ["two workers", "differing"]
     lines = []
     for case in found["cases"]:
-        ratios = [f"{case['ratios'][n]:.2f}x" for n in names]
+        ratios = [f"{case['ratios'][n]:.2f}x" if n in case["ratios"] else "-" for n in names]
         differ = ", ".join(f"{n} {d}" for n, d in case["differing_from"].items() if d) or "0"
         first = [case["name"], str(case["steps"]), str(case["batch"]), f"{1e3 * case['cpu_s'][OURS]:.2f}"]
         rest = [f"{case['limits']['dense']:.2f}x", f"{100 * (case['counting'] - 1):+.0f} %"]
-        rest += [f"{case['gpu_form']:.2f}x", f"{case['build_ms']:.1f}", differ]
+        rest += [f"{case['gpu_form']:.2f}x", f"{case['build_ms']:.1f}"]
+        rest += [f"{case['two_workers']:.2f}x" if case["two_workers"] else "-", differ]
         lines.append([*first, *ratios, *rest])
     widths = [max(len(row[i]) for row in [head, *lines]) for i in range(len(head))]
     text = [
@@ -175,7 +205,7 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--net", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
+    parser.add_argument("--net", nargs="+", choices=[*GRAPHS], default=[*GRAPHS])
     parser.add_argument("--steps", nargs="+", type=int, default=[10])
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 64])
     parser.add_argument("--peers", nargs="+", choices=[*PEERS], default=DEFAULT_PEERS)

@@ -52,10 +52,8 @@ class Neurons(nn.Module):
         driven = self.gain * current
         if self.decay_synapse is not None:
             driven = i = driven if i is None else self.decay_synapse * i + driven
-        if v is not None:
-            v = (v if self.decay is None else self.decay * v) + driven
-        else:
-            v = driven
+        kept = v if v is None or self.decay is None else self.decay * v
+        v = driven if kept is None else kept + driven
         if self.leak is not None:
             v = v + self.leak
         fired = v > self.threshold
@@ -74,7 +72,7 @@ class Loop(nn.Module):
         assert order is not None
         self.order, self.waits = order, waits
         self.calls: dict[str, Callable[[Tensor], Tensor]] = {}
-        self.neurons = nn.ModuleDict({name: Neurons(graph, name) for name in graph.populations})
+        self.neurons = {name: Neurons(graph, name) for name in graph.populations}
         for name, node in graph.nodes.items():
             if name not in self.neurons and name not in waits:
                 self.calls[name] = _call(node)

@@ -278,7 +278,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--stages", nargs="+", default=["search", "trained", "final"])
     whole = {
-        "seeds": 5, "population": 16, "generations": 8, "steps": 4, "samples": 32, "draws": 2,
+        "seeds": 5, "population": 16, "generations": 16, "steps": 4, "samples": 32, "draws": 2,
         "validation": 1000, "train": 4000, "epochs": 1, "networks": 4, "final-train": 0,
         "final-epochs": 1, "final-seeds": 1, "random": 5, "batch": 100, "workers": 1, "cores": 16,
     }  # fmt: skip

@@ -51,7 +51,7 @@ function further(trial) {
     return limit === undefined || one[key] === null ? value : [`${value} of ${shown(limit, units[key])} `, meter(one[key] / limit, "")];
   };
   return scrolled(table("The same architecture on the further devices of the budget.",
-    [["Device", "text"], ["Energy"], ["Latency"], ["Cores"], ["Synapse memory (words)"], ["Fits", "text"]],
+    [["Device", "text"], ["Energy"], ["Latency"], ["Cores"], ["Memory words"], ["Fits", "text"]],
     found.map(([name, one]) => [name, ...["energy_j", "latency_s", "cores", "memory"].map((key) => cellOf(one, key)),
       one.fits ? "yes" : `no: ${one.broken.join(", ")}`])));
 }

@@ -25,8 +25,7 @@ Sum = tuple[Tensor, int]
 
 
 class Stretch(NamedTuple):
-    """What some steps gave: spikes float32 [S, B, neurons], summed over steps and samples, and, where asked for,
-    u and v after each step."""
+    """What some steps gave: spikes float32 [S, B, neurons], their sums, and, where asked for, u and v."""
 
     spikes: Tensor
     counts: NDArray[np.int64]

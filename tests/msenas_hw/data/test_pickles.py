@@ -22,17 +22,16 @@ PLAIN = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(st.text(), inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
     ),
     max_leaves=12,
 )
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.dictionaries(st.text(), PLAIN, max_size=5), st.sampled_from([0, 2, 3, 4]))
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.text(max_size=5), PLAIN, max_size=4), st.sampled_from([3, 4]))
 def test_plain_values_are_those_of_pickle(value, protocol):
-    # Below protocol 3 Python stores bytes by calling a codec, with other spellings for short ones.
-    assert unpickled(pickle.dumps(value, protocol=max(protocol, 3))) == value
+    assert unpickled(pickle.dumps(value, protocol=protocol)) == value
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])

@@ -10,6 +10,9 @@ from targets.errors import ConfigError, TargetUnavailableError
 from targets.lava import environment
 from targets.lava.target import LavaTarget
 
+# What a working interpreter of Python 3.10 tells.
+SAID = '{"version": "0.10.0", "runs": "3.10.9", "lava_dl": "0.6.0"}'
+
 
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
@@ -89,16 +92,45 @@ def test_a_failed_installation_keeps_the_broken_one_and_a_good_one_replaces_it(f
     with pytest.raises(TargetUnavailableError):
         environment.install(folder / "lava")
     assert old.exists()
-    fake_python("echo 0.10.0")
-    assert environment.install(folder / "lava") == environment.Environment(old, "0.10.0")
+    fake_python(f"echo '{SAID}'")
+    made = environment.install(folder / "lava")
+    assert made == environment.Environment(old, "0.10.0", "3.10.9", "0.6.0")
     assert [path.name for path in folder.iterdir()] == ["lava"]
 
 
 def test_an_environment_that_works_is_left_as_it_is(fake_python):
     folder = fake_python("exit 7")
-    python = program(folder / "lava" / "bin" / "python", "#!/bin/sh\necho 0.10.0\n")
+    python = program(folder / "lava" / "bin" / "python", f"#!/bin/sh\necho '{SAID}'\n")
     (folder / "lava" / "pyvenv.cfg").touch()
     assert environment.install(folder / "lava").python == python
+
+
+def test_lava_dl_is_added_where_it_is_missing(tmp_path):
+    """The interpreter keeps what pip was asked for, and tells of lava-dl from then on."""
+    asked = tmp_path / "asked"
+    without = SAID.replace('"0.6.0"', "null")
+    text = f"""#!/bin/sh
+if [ "$2" = pip ]; then echo "$@" > {asked}; exit; fi
+[ -e {asked} ] && echo '{SAID}' || echo '{without}'
+"""
+    program(tmp_path / "lava" / "bin" / "python", text)
+    (tmp_path / "lava" / "pyvenv.cfg").touch()
+    assert environment.probe(tmp_path / "lava" / "bin" / "python").lava_dl is None
+    assert environment.install(tmp_path / "lava").lava_dl == "0.6.0"
+    assert "--no-deps --ignore-requires-python" in asked.read_text()
+    assert "lava-dl==0.6.0" in asked.read_text()
+    assert "lava-nc" not in asked.read_text()
+
+
+def test_a_broken_python_is_named_with_its_version(tmp_path):
+    text = '#!/bin/sh\n[ "$1" = -V ] && echo Python 3.10.9 && exit\necho "ImportError: numpy" >&2\nexit 1\n'
+    with pytest.raises(TargetUnavailableError, match=r"\(Python 3\.10\.9\) cannot import Lava: ImportError"):
+        environment.probe(program(tmp_path / "python", text))
+
+
+def test_what_is_no_python_is_refused(tmp_path):
+    with pytest.raises(TargetUnavailableError, match="it said 'hello'"):
+        environment.probe(program(tmp_path / "python", "#!/bin/sh\necho hello\n"))
 
 
 def test_a_folder_that_is_no_environment_is_not_touched(tmp_path):
@@ -113,4 +145,6 @@ def test_the_found_environment_is_the_pinned_version():
         found = environment.probe()
     except TargetUnavailableError as error:
         pytest.skip(str(error))
-    assert f"lava-nc=={found.version}" in environment.REQUIREMENTS.read_text().splitlines()
+    pinned = environment.REQUIREMENTS.read_text().splitlines()
+    assert f"lava-nc=={found.version}" in pinned
+    assert found.lava_dl is None or f"lava-dl=={found.lava_dl}" in pinned
