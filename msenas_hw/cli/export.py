@@ -54,10 +54,7 @@ def export(
 
     if to not in FORMS:
         raise targets.ConfigError(f"--to {to}: is not known, allowed {', '.join(FORMS)}")
-    place = _place(file, output)
-    if to == "optuna" and (implicit_delay or profile):
-        raise targets.ConfigError("--implicit-delay, --profile: are for --to nir")
-    FORMS[to](source, place, form, {"implicit_delay": implicit_delay, "profile": profile})
+    FORMS[to](source, _place(file, output), form, {"implicit_delay": implicit_delay, "profile": profile})
 
 
 def _place(file: Path | None, output: Path | None) -> Path:
@@ -112,6 +109,10 @@ def _with_card(graph: SpikingGraph, source: Path) -> SpikingGraph:
 def _optuna(source: Path, place: Path, form: Format, options: Mapping[str, Any]) -> None:
     from msenas_hw.report.optuna_storage import write_storage
     from msenas_hw.search import Study
+    from targets.errors import ConfigError
+
+    if any(options.values()):
+        raise ConfigError("--implicit-delay, --profile: are for --to nir")
 
     name = source.resolve().name
     trials = write_storage(Study.open(source), name, place)

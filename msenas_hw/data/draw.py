@@ -78,7 +78,7 @@ def _tile(values: NDArray[np.float32], most: float, events: bool) -> Colours:
         colours = np.stack((scaled[1], scaled[0] * 0.3 + scaled[1] * 0.3, scaled[0]), axis=-1)
     else:
         colours = np.repeat(scaled.mean(axis=0)[..., None], 3, axis=-1)
-    factor = max(1, _TILE // max(colours.shape[:2]))
+    factor = -(-_TILE // max(colours.shape[:2]))
     return (colours * 255).astype(np.uint8).repeat(factor, axis=0).repeat(factor, axis=1)
 
 

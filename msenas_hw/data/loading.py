@@ -117,12 +117,13 @@ def _split(
 
 
 def _facts(source: Source, place: Place, split: str) -> Mapping[str, Any]:
+    files = (SETS[source.based_on] if source.based_on else source).files
     return {
         "set": source.name,
         "kind": source.kind,
         "licence": source.licence,
         "cite": source.cite,
-        "files": {file.name: file.md5 for file in source.files},
+        "files": {file.name: file.md5 for file in files},
         "place": str(place.folder),
         "split": split,
         **({"based_on": source.based_on, "simulator": repr(SENSOR)} if source.based_on else {}),

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import targets
+from msenas_hw.fitness.membranes import Membranes
 from targets.errors import GraphError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
@@ -38,6 +38,7 @@ from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
 from targets.reference import stateless
 from targets.reference.scan import Coefficients, scan
+from targets.reference.target import ReferenceOptions, ReferenceTarget
 from targets.reference.values import delayed
 from targets.run import Run
 
@@ -57,7 +58,9 @@ class Balanced:
     Attributes:
         graph: weights scaled.
         factors: `{population: what its incoming weights were multiplied by}`.
-        run: of the reference executor on the balancing input, spikes of Input and every population recorded.
+        run: of the reference executor on the balancing input, spikes of Input and every population recorded
+            (`ReferenceExecutable.watch`).
+        membranes: what was to be watched of them.
         rate: mean rate of the readout, spikes a neuron and step.
     """
 
@@ -65,6 +68,7 @@ class Balanced:
     factors: Mapping[str, float]
     run: Run
     rate: float
+    membranes: Membranes | None
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class Dead:
 
 
 @torch.no_grad()
-def balance(graph: SpikingGraph, x: NDArray[np.generic], states: bool = False) -> Balanced | Dead:
-    """Balance `graph` on `x` [T, B, *input]; the run has the membrane potentials where `states`.
+def balance(
+    graph: SpikingGraph, x: NDArray[np.generic], membranes: Membranes | None = None
+) -> Balanced | Dead:
+    """Balance `graph` on `x` [T, B, *input]; `membranes` says what to watch of the last run.
 
     The readout is the population before the only Output; nothing but the Output reads it.
 
@@ -90,9 +96,10 @@ def balance(graph: SpikingGraph, x: NDArray[np.generic], states: bool = False) -
         return factors
     for attempt in range(1 + REPEATS):
         balanced = scaled(graph, factors)
-        executable = targets.compile(balanced, "reference")
-        run = executable.run(x, record=(*graph.inputs, *graph.populations), states=states)
-        found = _settled(balanced, readout, run)
+        executable = ReferenceTarget().compile(balanced, ReferenceOptions())
+        watching = None if membranes is None else membranes.anew()
+        run = executable.watch(x, (*graph.inputs, *graph.populations), watching)
+        found = _settled(balanced, readout, run, watching)
         if not isinstance(found, Dead):
             own = {**factors, readout: factors[readout] * found.factors[readout]}
             return replace(found, factors=own)
@@ -102,17 +109,17 @@ def balance(graph: SpikingGraph, x: NDArray[np.generic], states: bool = False) -
     return found
 
 
-def _settled(graph: SpikingGraph, readout: str, run: Run) -> Balanced | Dead:
+def _settled(graph: SpikingGraph, readout: str, run: Run, membranes: Membranes | None) -> Balanced | Dead:
     """The network with its readout inside `RATES`; `factors` holds what that took."""
     rate = _rate(run, readout)
     if RATES[0] <= rate <= RATES[1]:
-        return Balanced(graph, {readout: 1.0}, run, rate)
-    factor = _bisect(graph, readout, run)
+        return Balanced(graph, {readout: 1.0}, run, rate, membranes)
+    factor = _bisect(graph, readout, _current_into(graph, readout, run, run.samples))
     if isinstance(factor, Dead):
         return factor
     final = scaled(graph, {readout: factor})
-    run = _with_readout(final, readout, run)
-    return Balanced(final, {readout: factor}, run, _rate(run, readout))
+    run = _with_readout(final, readout, run, membranes)
+    return Balanced(final, {readout: factor}, run, _rate(run, readout), membranes)
 
 
 def scaled(graph: SpikingGraph, factors: Mapping[str, float]) -> SpikingGraph:
@@ -174,7 +181,7 @@ def _closed_loop(graph: SpikingGraph, run: Run) -> dict[str, float]:
     factors = {}
     for name in graph.populations:
         coefficients = Coefficients.of(dynamics(graph, name), torch.float32)
-        factor = _factor(coefficients, _current_into(graph, name, run)[:, :SAMPLES])
+        factor = _factor(coefficients, _current_into(graph, name, run, SAMPLES))
         factors[name] = 1.0 if factor is None else max(factor, 1.0)
     return factors
 
@@ -196,9 +203,8 @@ def _rate(run: Run, readout: str) -> float:
     return float(run.spike_counts[readout].mean()) / (run.steps * run.samples)
 
 
-def _bisect(graph: SpikingGraph, readout: str, run: Run) -> float | Dead:
-    """Factor that brings the mean rate of the readout near the middle of `RATES`."""
-    current = _current_into(graph, readout, run)
+def _bisect(graph: SpikingGraph, readout: str, current: Tensor) -> float | Dead:
+    """Factor that brings the mean rate of the readout, given its `current`, near the middle of `RATES`."""
     coefficients = Coefficients.of(dynamics(graph, readout), torch.float32)
     aim = float(np.sqrt(RATES[0] * RATES[1]))
     low, high = 1 / WIDEST_FACTOR, WIDEST_FACTOR
@@ -219,38 +225,43 @@ def _bisect(graph: SpikingGraph, readout: str, run: Run) -> float | Dead:
     )
 
 
-def _with_readout(graph: SpikingGraph, readout: str, run: Run) -> Run:
+def _with_readout(graph: SpikingGraph, readout: str, run: Run, membranes: Membranes | None) -> Run:
     """`run` with the readout computed again: nothing else reads it, so all other spikes stand."""
     coefficients = Coefficients.of(dynamics(graph, readout), torch.float32)
-    scanned = scan(coefficients, _current_into(graph, readout, run), history=bool(run.states))
+    current = _current_into(graph, readout, run, run.samples)
+    scanned = scan(coefficients, current, history=membranes is not None)
+    if membranes is not None and scanned.history is not None:
+        membranes.forget(readout)
+        membranes(readout, scanned.history.v)
     spikes = scanned.outputs.numpy()
     counts = np.count_nonzero(spikes, axis=(0, 1)).astype(np.int64)
-    states = dict(run.states)
-    if scanned.history is not None:
-        states[readout] = {
-            key: value.numpy() for key, value in vars(scanned.history).items() if value is not None
-        }
     return replace(
         run,
         outputs={graph.outputs[0]: spikes},
         spikes={**run.spikes, readout: spikes},
         spike_counts={**run.spike_counts, readout: counts},
-        states=states,
     )
 
 
-def _current_into(graph: SpikingGraph, population: str, run: Run) -> Tensor:
-    """Summed current [T, B, *shape] into a population, from the recorded spikes of those before it."""
-    terms = []
-    for last in graph.predecessors[population]:
-        chain = [last]
-        while chain[0] not in run.spikes:
-            (source,) = graph.predecessors[chain[0]]
-            chain.insert(0, source)
-        value = torch.from_numpy(np.asarray(run.spikes[chain[0]]))
-        for name in chain[1:]:
-            node = graph.nodes[name]
-            delay = isinstance(node, nir.Delay)
-            value = delayed(value, graph.delay_steps(name)) if delay else _apply(node, value)
-        terms.append(value)
-    return torch.stack(terms).sum(dim=0)
+def _current_into(graph: SpikingGraph, population: str, run: Run, samples: int) -> Tensor:
+    """Summed current [T, samples, *shape] into a population, from the recorded spikes of those before it."""
+    parts = []
+    for at in range(0, samples, SAMPLES):
+        here = slice(at, min(at + SAMPLES, samples))
+        terms = [_term(graph, source, run, here) for source in graph.predecessors[population]]
+        parts.append(torch.stack(terms).sum(dim=0))
+    return torch.cat(parts, dim=1)
+
+
+def _term(graph: SpikingGraph, last: str, run: Run, samples: slice) -> Tensor:
+    """What stateless node or population `last` gave, [T, samples, *shape]."""
+    chain = [last]
+    while chain[0] not in run.spikes:
+        (source,) = graph.predecessors[chain[0]]
+        chain.insert(0, source)
+    value = torch.from_numpy(np.asarray(run.spikes[chain[0]])[:, samples]).to(torch.float32)
+    for name in chain[1:]:
+        node = graph.nodes[name]
+        delay = isinstance(node, nir.Delay)
+        value = delayed(value, graph.delay_steps(name)) if delay else _apply(node, value)
+    return value

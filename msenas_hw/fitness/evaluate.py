@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from msenas_hw.fitness.balance import Balanced, balance
-from msenas_hw.fitness.rdm import DEFAULT, POTENTIALS, Recording, score
+from msenas_hw.fitness.rdm import DEFAULT, Recording, membranes, score
 from msenas_hw.space import Genome, Task, decode
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
@@ -64,8 +64,8 @@ def fitness(
     if draws < 1:
         raise DataError(f"fitness: found {draws} draws, allowed >= 1")
     with _one_thread():
-        states = variant in POTENTIALS
-        results = [balance(decode(genome, task, draw), x, states) for draw in range(draws)]
+        watched = membranes(variant, len(x))
+        results = [balance(decode(genome, task, draw), x, watched) for draw in range(draws)]
         lived = [result for result in results if isinstance(result, Balanced)]
         scores = tuple(score(variant, recording(result)) for result in lived)
     reasons = [
@@ -86,10 +86,12 @@ def fitness(
 
 def recording(balanced: Balanced) -> Recording:
     """What the run of a balanced network showed; potentials only where it kept them."""
-    run, populations = balanced.run, balanced.graph.populations
-    return Recording(
-        {name: run.spikes[name] for name in populations},
-        {name: state["v"] for name, state in run.states.items()},
+    spikes = {name: balanced.run.spikes[name] for name in balanced.graph.populations}
+    seen = balanced.membranes
+    return (
+        Recording(spikes)
+        if seen is None
+        else Recording(spikes, seen.potentials(), seen.largest, seen.moved())
     )
 
 

@@ -43,13 +43,14 @@ silent one more is neither gain nor loss. It needs no matrix and no spectrum.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from msenas_hw.fitness.membranes import Membranes
 from targets.errors import ConfigError, DataError
 
 Floats = NDArray[np.floating[Any]]
@@ -74,14 +75,21 @@ class Recording:
 
     Attributes:
         spikes: `{population: [T, B, *shape]}`, zero or not.
-        potentials: `{population: [T, B, *shape]}`, the membrane after each step (after its reset).
+        potentials: `{population: [T, B, *shape]}`, the membrane after each step (after its reset); of the
+            first samples alone (`patterns`) where `largest` tells of the others.
+        largest: `{population: the largest potential of all samples and steps}`; of those in `potentials`
+            where it is not given.
+        moved: `{population: movement}` of all samples, held within `bounded`; of `potentials` where it is
+            not given.
 
     Raises:
         DataError: no population, or fewer than two samples.
     """
 
     spikes: Mapping[str, NDArray[np.generic]]
-    potentials: Mapping[str, NDArray[np.generic]]
+    potentials: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    largest: Mapping[str, float] = field(default_factory=dict)
+    moved: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.spikes:
@@ -104,7 +112,8 @@ def score(variant: str, recording: Recording) -> float:
     """
     if variant not in VARIANTS:
         raise ConfigError(f"search.fitness: found {variant!r}, allowed {', '.join(VARIANTS)}")
-    missing = recording.spikes.keys() - recording.potentials.keys()
+    missing = recording.spikes.keys() - (recording.moved if variant in MOVEMENT else {}).keys()
+    missing -= recording.potentials.keys()
     if variant in POTENTIALS and missing:
         raise DataError(
             f"RDM fitness: {variant!r} reads potentials, found none of {', '.join(sorted(missing))}; "
@@ -195,6 +204,19 @@ def _patterns(recording: Recording) -> list[NDArray[np.bool_]]:
     return [(value != 0).reshape(*value.shape[:2], -1) for value in recording.spikes.values()]
 
 
+def patterns(steps: int) -> tuple[NDArray[np.int64], int]:
+    """Which of so many steps, and how many of the first samples, a `spectrum` looks at."""
+    chosen = np.unique(np.linspace(0, steps - 1, min(steps, STEPS)).round().astype(np.int64))
+    return chosen, max(ROWS // len(chosen), 2)
+
+
+def membranes(variant: str, steps: int) -> Membranes | None:
+    """What to watch of the membranes of a run of so many steps; nothing where `variant` reads none."""
+    if variant not in POTENTIALS:
+        return None
+    return Membranes(0, True) if variant in MOVEMENT else Membranes(patterns(steps)[1], False)
+
+
 def spectrum(values: NDArray[np.generic], around: tuple[int, ...]) -> Floats:
     """Singular values of the patterns [T, B, *shape] of a population; none where nothing varies.
 
@@ -204,9 +226,8 @@ def spectrum(values: NDArray[np.generic], around: tuple[int, ...]) -> Floats:
     Args:
         around: axes of the mean that is taken off: `EVERYTHING`, or `TIME` (of each sample its own).
     """
-    steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), STEPS)).round().astype(np.int64))
-    samples = max(ROWS // len(steps), 2)
-    x = values[steps, :samples].astype(np.float32)
+    steps, samples = patterns(len(values))
+    x = np.array(values[steps, :samples], dtype=np.float32, order="C")
     before = float(np.vdot(x, x))
     x -= x.mean(axis=around, keepdims=True)
     rows = torch.from_numpy(x).flatten(0, 1).flatten(1)
@@ -231,13 +252,18 @@ def _ranks(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -
     return float(sum(effective_rank(value, around) ** 2 for value in values.values()))
 
 
-def _norms(values: Mapping[str, NDArray[np.generic]], around: tuple[int, ...]) -> float:
-    return float(sum(spectrum(bounded(value), around).sum() for value in values.values()))
+def _norms(recording: Recording, around: tuple[int, ...]) -> float:
+    return float(
+        sum(
+            spectrum(bounded(value, recording.largest.get(name)), around).sum()
+            for name, value in recording.potentials.items()
+        )
+    )
 
 
 def _variance(recording: Recording) -> float:
-    energies = [movement(bounded(value)) for value in recording.potentials.values()]
-    return float(np.linalg.norm(energies))
+    found = recording.moved or {n: movement(bounded(v)) for n, v in recording.potentials.items()}
+    return float(np.linalg.norm(list(found.values())))
 
 
 def movement(potentials: NDArray[np.floating[Any]]) -> float:
@@ -246,19 +272,20 @@ def movement(potentials: NDArray[np.floating[Any]]) -> float:
     return float(np.vdot(around, around)) / potentials.shape[1]
 
 
-def bounded(potentials: NDArray[np.generic]) -> NDArray[np.floating[Any]]:
+def bounded(potentials: NDArray[np.generic], largest: float | None = None) -> NDArray[np.floating[Any]]:
     """Potentials held above minus the population's largest one, which reset keeps near the threshold.
 
     A membrane that inhibition drives ever lower would else be the more different the lower it falls.
     """
     values = np.asarray(potentials, dtype=np.float32)
-    return np.maximum(values, -max(float(values.max()), 0.0))
+    largest = float(values.max()) if largest is None else largest
+    return np.maximum(values, -max(largest, 0.0))
 
 
 VARIANTS: Mapping[str, Callable[[Recording], float]] = {
     "temporal-variance": _variance,
-    "temporal-nuclear": lambda recording: _norms(recording.potentials, TIME),
-    "nuclear": lambda recording: _norms(recording.potentials, EVERYTHING),
+    "temporal-nuclear": lambda recording: _norms(recording, TIME),
+    "nuclear": lambda recording: _norms(recording, EVERYTHING),
     "temporal-rank": lambda recording: _ranks(recording.potentials, TIME),
     "rank": lambda recording: _ranks(recording.potentials, EVERYTHING),
     "temporal-rank-spikes": lambda recording: _ranks(recording.spikes, TIME),
@@ -271,3 +298,5 @@ VARIANTS: Mapping[str, Callable[[Recording], float]] = {
 }
 # Variants that read the potentials; for the others a run need not keep them.
 POTENTIALS = ("temporal-variance", "temporal-nuclear", "nuclear", "temporal-rank", "rank")
+# Of these, variants that read only how far potentials move.
+MOVEMENT = ("temporal-variance",)

@@ -81,50 +81,53 @@ def metadata(found: Mapping[str, Any]) -> dict[str, str]:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """A card as Markdown."""
-    model, accuracy, estimates = found["model"], found["accuracy"], found["estimates"]
-    low, high = estimates["within_budget"], accuracy["deviation"]
-    spread = "one seed, so no spread is known" if high is None else f"standard deviation {high:.4f}"
-    lines = [
-        f"# Network {model['arch']}",
-        "",
+    model = found["model"]
+    head = (
         f"Found by the search `{model['run']}`, trained with seed {model['seed']}. "
-        f"{model['populations']} populations, {model['neurons']} neurons, {model['classes']} classes.",
-        "",
-        "## Data",
-        "",
-        *_items(found["data"]),
-        "",
-        "## Accuracy",
-        "",
-        f"Test accuracy {accuracy['test_accuracy']:.4f} in the mean of seeds "
-        f"{', '.join(map(str, accuracy['seeds']))} ({spread}); the kept seed is the best on validation.",
+        f"{model['populations']} populations, {model['neurons']} neurons, {model['classes']} classes."
+    )
+    sections = {
+        "Data": _items(found["data"]),
+        "Accuracy": _accuracies(found["accuracy"]),
+        "Counts": [*_items(found["counts"]), "", "Spikes and synaptic operations are a sample's."],
+        "Estimates": _estimated(found["estimates"]),
+        "Agreement of the targets": _compared(found["agreement"]),
+        "Licence": _items(found["licence"]),
+        "Versions": _items(found["versions"]),
+    }
+    lines = [f"# Network {model['arch']}", "", head]
+    for title, text in sections.items():
+        lines += ["", f"## {title}", "", *text]
+    return "\n".join(lines) + "\n"
+
+
+def _accuracies(accuracy: Mapping[str, Any]) -> list[str]:
+    deviation, seeds = accuracy["deviation"], ", ".join(map(str, accuracy["seeds"]))
+    spread = "one seed, so no spread is known" if deviation is None else f"standard deviation {deviation:.4f}"
+    columns = ("seed", "validation_accuracy", "test_accuracy", "accuracy_fixed")
+    return [
+        f"Test accuracy {accuracy['test_accuracy']:.4f} in the mean of seeds {seeds} ({spread}); "
+        "the kept seed is the best on validation.",
         "",
         "| seed | validation | test | test, fixed point |",
         "|---|---|---|---|",
-        *(
-            f"| {row['seed']} | {_number(row['validation_accuracy'])} | {_number(row['test_accuracy'])} "
-            f"| {_number(row['accuracy_fixed'])} |"
-            for row in accuracy["runs"]
-        ),
+        *(f"| {' | '.join(_number(row[key]) for key in columns)} |" for row in accuracy["runs"]),
         "",
         "Controls, on the same test part:",
         "",
         *(f"* {row['what']}: {_number(row['test_accuracy'])}" for row in accuracy["controls"]),
-        "",
-        "## Counts",
-        "",
-        *_items(found["counts"]),
-        "",
-        "Spikes and synaptic operations are a sample's.",
-        "",
-        "## Estimates",
-        "",
+    ]
+
+
+def _estimated(estimates: Mapping[str, Any]) -> list[str]:
+    within = {None: "no budget", True: "yes", False: "no"}[estimates["within_budget"]]
+    return [
         f"By the cost model `{estimates['device']}` ({estimates['describes']}); "
         "nothing was measured on a chip.",
         "",
         f"* energy: {_number(estimates['energy_j'])} J a sample{_band(estimates['energy_band'])}",
         f"* latency: {_number(estimates['latency_s'])} s a sample{_band(estimates['latency_band'])}",
-        f"* inside the budget: {'no budget' if low is None else 'yes' if low else 'no'}",
+        f"* inside the budget: {within}",
         "",
         "Left out:",
         "",
@@ -133,20 +136,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "Sources of the constants:",
         "",
         *(f"* {text}" for text in estimates["sources"]),
-        "",
-        "## Agreement of the targets",
-        "",
-        *_compared(found["agreement"]),
-        "",
-        "## Licence",
-        "",
-        *_items(found["licence"]),
-        "",
-        "## Versions",
-        "",
-        *_items(found["versions"]),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _shape(graph: SpikingGraph) -> dict[str, Any]:

@@ -20,7 +20,10 @@ from msenas_hw.search import Study
 from targets.files import replacing
 
 # In the order in which the page needs them.
-SCRIPTS = ("base.js", "scatter.js", "space.js", "parallel.js", "front.js", "network.js", "run.js", "page.js")
+SCRIPTS = (
+    "base.js", "scatter.js", "space.js", "parallel.js", "front.js", "network.js", "energy.js", "cores.js",
+    "results.js", "run.js", "page.js",
+)  # fmt: skip
 # Trials that are neither on the front nor trained, beyond which a page keeps every n-th only.
 _POINTS = 3000
 # A drawing takes some 20 kB.

@@ -162,9 +162,7 @@ def setting(config: Config) -> Setting:
     section, budget = config.data, config.budget
     chip = chip_of(budget.fits_on)
     bare = load_device(budget.device).model == "limits"
-    require(
-        "budget.device", "" if bare else budget.device, chip, (*config.search.objectives, *budget.limits)
-    )
+    require("budget.device", "" if bare else budget.device, chip, (*config.search.objectives, *budget.limits))
     if bare:
         raise ConfigError(
             f"budget.device: {budget.device!r} has limits and no energy model; "

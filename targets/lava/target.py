@@ -156,7 +156,7 @@ class LavaExecutable:
                 f"raise timeout_s or run fewer samples\n{said}"
             )
         raise TargetUnavailableError(
-            f"Lava: the worker ended with code {code}; if its environment is broken, {HINT}\n{said}"
+            f"Lava: {python} ended with code {code}; if its environment is broken, {HINT}\n{said}"
         )
 
     def _results(

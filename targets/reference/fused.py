@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from targets.graph.kinds import POPULATION
+from targets.graph.shapes import Shape
+from targets.reference.kernels.layout import channels_first, channels_last
 from targets.reference.scan import State
 from targets.reference.signals import Applied, Computed, Delayed, Gathered, Given, Integrated, Signal, Sum
 from targets.reference.values import Carry, Values, summed
@@ -80,8 +82,8 @@ class FusedRun:
             carry.states[name] = State(u, next(found))
             if name in self.record:
                 assert population.u is None or u is not None
-                every = None if population.u is None else population.u[1:]
-                values.states[name] = State(every, population.v[1:])
+                every = None if population.u is None else channels_first(population.u[1:], 2)
+                values.states[name] = State(every, channels_first(population.v[1:], 2))
         for name in self.delayed:
             carry.held[name] = next(found)
 
@@ -92,10 +94,11 @@ class FusedRun:
         for t in range(self.steps):
             for call in calls:
                 call(t)
-        found = [self.signals[name].stacked().detach() for name in self.asked]
+        found = [channels_first(self.signals[name].stacked(), 2) for name in self.asked]
         for population in self.integrated.values():
-            found += [state.clone() for state in population.last if state is not None]
-        return found + [delay.after() for delay in self.delayed.values()]
+            population.count()
+            found += [channels_first(state.clone(), 1) for state in population.last if state is not None]
+        return found + [channels_first(delay.after(), 2) for delay in self.delayed.values()]
 
     def everything(self) -> list[Signal]:
         return [*self.given.values(), *self.delayed.values(), *self.computed]
@@ -122,16 +125,16 @@ class FusedRun:
     def _begin_backward(self, gradients: Any) -> None:
         for name in self.asked:
             gradient = next(gradients)
-            for t, part in enumerate(() if gradient is None else gradient.unbind(0)):
+            for t, part in enumerate(() if gradient is None else channels_last(gradient, 2).unbind(0)):
                 self.signals[name].receive(t, part)
         for population in self.integrated.values():
             for state in (population.to_u, population.to_v):
                 gradient = None if state is None else next(gradients)
                 if state is not None and gradient is not None:
-                    state.copy_(gradient)
+                    channels_first(state, 1).copy_(gradient)
         for delay in self.delayed.values():
             gradient = next(gradients)
-            for k, part in enumerate(() if gradient is None else gradient.unbind(0)):
+            for k, part in enumerate(() if gradient is None else channels_last(gradient, 2).unbind(0)):
                 delay.receive(self.steps + k, part)
 
     def _needs_gradient(self) -> bool:
@@ -187,20 +190,25 @@ class FusedRun:
         return terms[0] if len(terms) == 1 else self._sum(name, terms, None, every)
 
     def _sum(self, name: str, terms: list[Signal], outside: Signal | None, every: bool) -> Sum:
-        shape = (self.batch, *self.network.graph.input_shape(name))
+        inputs = self.network.graph.input_shape(name)
         factor = None
         if name in self.network.transforms:
-            one = torch.ones((1, *shape[1:]), dtype=self.network.dtype)
+            one = torch.ones((1, *inputs), dtype=self.network.dtype)
             factor = self.network.transforms[name].internal(one)[0]
-        total = Sum(terms, outside, factor, self.steps, shape, every or self.training, self.network.dtype)
+        shape, kept = self._shape(inputs), every or self.training
+        total = Sum(terms, outside, factor, self.steps, shape, kept, self.network.dtype)
         if factor is not None:
             self._takes([factor], total.gradients)
         self.computed.append(total)
         return total
 
+    def _shape(self, shape: Shape) -> tuple[int, ...]:
+        """Of one step of a value [channels, *size], as it lies here."""
+        return (self.batch, *shape[1:], *shape[:1])
+
     def _made(self, name: str) -> Computed:
         network, source, every = self.network, self._source(name), name in self.every
-        node, shape = network.graph.nodes[name], (self.batch, *network.graph.shapes[name])
+        node, shape = network.graph.nodes[name], self._shape(network.graph.shapes[name])
         if isinstance(node, POPULATION):
             return self._integrated(name, source, shape, every)
         parameters = [p for p in (network.weights.get(name), network.biases.get(name)) if p is not None]
@@ -225,7 +233,9 @@ class FusedRun:
             population, source, state, self.counts.get(name), self.steps, shape, (every, history)
         )
         given = [(x, key) for x, key in zip(state, ("to_u", "to_v"), strict=True) if x is not None]
-        self._takes([x for x, _ in given], lambda: [getattr(made, key) for _, key in given])
+        self._takes(
+            [x for x, _ in given], lambda: [channels_first(getattr(made, key), 1) for _, key in given]
+        )
         return made
 
 

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from targets.errors import ConfigError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import POPULATION, SYNAPSE
+from targets.graph.kinds import POPULATION, SPIKING, SYNAPSE
 from targets.reference import stateless
+from targets.reference.blocks import run_blocks
 from targets.reference.checkpoint import run_segments
 from targets.reference.cycle import Cycle, run_cycle
 from targets.reference.hooks import CurrentTransform, Hooks
+from targets.reference.kernels.layout import channels_first
 from targets.reference.kernels.synapse import Synapse
 from targets.reference.scan import Coefficients, scan
 from targets.reference.values import Carry, Values, summed
@@ -100,13 +102,27 @@ class ReferenceNetwork(nn.Module):
             counts: `{population: int64 [*shape]}`, to which the spikes of every neuron are added.
         """
         carry = Carry() if carry is None else carry
-        if self.checkpoint is None or not torch.is_grad_enabled():
+        for name, synapse in self.synapses.items():
+            synapse.begin(self.weights[name])
+        if not torch.is_grad_enabled():
             return self.run_stretch(x, carry, states, keep, counts or {})
+        if self.checkpoint is None:
+            return run_blocks(self, x, carry, states, keep, counts or {})
         if states or counts:
             raise ConfigError(
                 "checkpoint: found states or counts asked for, allowed neither; run without gradient"
             )
         return run_segments(self, x, self.checkpoint, self.graph.outputs if keep is None else keep, carry)
+
+    def zero_counts(self) -> dict[str, Tensor]:
+        """`counts` for `forward`, of every Input and population that fires, as the kernels lay them out."""
+        graph = self.graph
+        names = (*graph.inputs, *(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING)))
+        shapes = {name: graph.shapes[name] for name in names}
+        return {
+            name: channels_first(torch.zeros((*shape[1:], *shape[:1]), dtype=torch.int64), 0)
+            for name, shape in shapes.items()
+        }
 
     def run_stretch(
         self,
@@ -116,10 +132,8 @@ class ReferenceNetwork(nn.Module):
         keep: Collection[str] | None = None,
         counts: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Values:
-        """As `forward`, without checkpoints."""
+        """As `forward`, all at once."""
         values = Values({name: x[name].to(self.dtype) for name in self.graph.inputs})
-        for name, synapse in self.synapses.items():
-            synapse.begin(self.weights[name])
         for component, unread in zip(self.graph.components, self._unread, strict=True):
             if component[0] in self._cycles:
                 run_cycle(self, self._cycles[component[0]], values, states, carry, counts, keep)

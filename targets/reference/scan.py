@@ -52,6 +52,11 @@ class Coefficients:
         }
         return cls(**terms, kernels=kernels)  # type: ignore[arg-type]
 
+    @property
+    def binary(self) -> bool:
+        """Whether every output is 0 or 1."""
+        return self.threshold is not None and (self.rule is None or not self.rule.many)
+
     @cached_property
     def population(self) -> Population | None:
         """These coefficients packed for the C kernels; None where plain torch runs."""

@@ -1,8 +1,8 @@
 """What runs in a cyclic component step by step by the C kernels, and its gradient back through the steps.
 
-A signal gives one value a step, `[B, *shape]`, and collects the gradient of that value from all that read
-it. `Computed` signals work it out: `forward(t)` in the component's order, `backward(t)` in reverse, and
-`gradients()` once after all steps, for what does not change from step to step.
+A signal gives one value a step, `[B, *size, channels]` (`kernels.layout`), and collects the gradient of that
+value from all that read it. `Computed` signals work it out: `forward(t)` in the component's order,
+`backward(t)` in reverse, and `gradients()` once after all steps, for what does not change from step to step.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from targets.reference import stateless
+from targets.reference.kernels.layout import channels_first, channels_last
 from targets.reference.kernels.memory import empty
 from targets.reference.kernels.population import Population
 from targets.reference.kernels.synapse import Synapse
 
 Gradients = list[Tensor | None]
 # Attributes that follow from what a signal keeps, or exist only during a backward pass.
-_DERIVED = "values received vs us refused to_u to_v to_current last lasts laid_out to_parameters"
+_DERIVED = "values received vs us refused to_u to_v to_current to_weight to_bias to_parameters"
 
 
 class Signal:
@@ -40,11 +41,11 @@ class Signal:
         self.received: Gradients = []
 
     def at(self, t: int) -> Tensor:
-        """The value of step `t`, [B, *shape]."""
+        """The value of step `t`, [B, *size, channels]."""
         raise NotImplementedError
 
     def stacked(self) -> Tensor:
-        """The values of all steps, [S, B, *shape]."""
+        """The values of all steps, [S, B, *size, channels]."""
         raise NotImplementedError
 
     def open(self) -> None:
@@ -74,21 +75,21 @@ class Signal:
 class Given(Signal):
     """A signal from outside the component, `whole` [S, B, *shape]."""
 
-    kept: ClassVar[tuple[str, ...]] = ("whole",)
+    kept: ClassVar[tuple[str, ...]] = ("laid",)
 
     def __init__(self, whole: Tensor) -> None:
         super().__init__(whole.shape[0])
-        self.whole, self.wanted = whole, whole.requires_grad
+        self.laid, self.wanted = channels_last(whole.detach(), 2), whole.requires_grad
         self.open()
 
     def open(self) -> None:
-        self.values = self.whole.detach().unbind(0)
+        self.values = self.laid.unbind(0)
 
     def at(self, t: int) -> Tensor:
         return self.values[t]
 
     def stacked(self) -> Tensor:
-        return self.whole.detach()
+        return self.laid
 
     def receive(self, t: int, gradient: Tensor) -> None:
         if self.wanted:
@@ -97,8 +98,8 @@ class Given(Signal):
     def gradient(self) -> Tensor:
         zero = next((torch.zeros_like(g) for g in self.received if g is not None), None)
         if zero is None:
-            return torch.zeros_like(self.whole)
-        return torch.stack([zero if g is None else g for g in self.received])
+            return channels_first(torch.zeros_like(self.laid), 2)
+        return channels_first(torch.stack([zero if g is None else g for g in self.received]), 2)
 
 
 class Delayed(Signal):
@@ -109,11 +110,11 @@ class Delayed(Signal):
 
     def __init__(self, held: Tensor, steps: int) -> None:
         super().__init__(steps)
-        self.held, self.length = held, held.shape[0]
+        self.held, self.length = channels_last(held.detach(), 2), held.shape[0]
         self.open()
 
     def open(self) -> None:
-        self.values = self.held.detach().unbind(0)
+        self.values = self.held.unbind(0)
 
     def at(self, t: int) -> Tensor:
         return self.values[t] if t < self.length else self.source.at(t - self.length)
@@ -136,11 +137,11 @@ class Delayed(Signal):
 
     def gradient(self) -> Tensor:
         zero = torch.zeros_like(self.held[0])
-        return torch.stack([zero if g is None else g for g in self.received])
+        return channels_first(torch.stack([zero if g is None else g for g in self.received]), 2)
 
 
 class Computed(Signal):
-    """A signal worked out here; `buffer` [S or 1, B, *shape] holds all values or only the last."""
+    """A signal worked out here; `buffer` [S or 1, *shape] holds all values or only the last."""
 
     kept: ClassVar[tuple[str, ...]] = ("buffer",)
 
@@ -171,7 +172,7 @@ class Computed(Signal):
 
 
 class Sum(Computed):
-    """`terms` in their order; with a `factor` [*shape], `outside` + factor * terms."""
+    """`terms` in their order; with a `factor` of one sample's shape, `outside` + factor * terms."""
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class Sum(Computed):
     ) -> None:
         super().__init__(steps, shape, dtype, every)
         self.terms, self.outside = terms, outside
-        self.factor = None if factor is None else factor.detach()
+        self.factor = None if factor is None else channels_last(factor.detach(), 0)
         self.factor_gradient: Tensor | None = None
 
     def _inside(self, t: int) -> Tensor:
@@ -223,14 +224,14 @@ class Sum(Computed):
             term.receive(t, gradient)
 
     def gradients(self) -> Gradients:
-        return [] if self.factor is None else [self.factor_gradient]
+        return [] if self.factor_gradient is None else [channels_first(self.factor_gradient, 0)]
 
 
 class Integrated(Computed):
     """A population on the current `source`, from the state `u`, `v` [B, *shape], None for zero.
 
     Attributes:
-        u, v: the state before the first step and after each, [S + 1, B, *shape], or only the last, [1, ...].
+        u, v: the state before the first step and after each, [S + 1, *shape], or only the last, [1, ...].
     """
 
     kept: ClassVar[tuple[str, ...]] = ("buffer", "u", "v")
@@ -246,6 +247,7 @@ class Integrated(Computed):
         every: tuple[bool, bool],
     ) -> None:
         self.population, self.source, self.counts = population, source, counts
+        self.total = None if counts is None else channels_last(counts, 0)
         self.history = steps + 1 if every[1] else 1
         u, v = state
         self.v = self._started(v, shape)
@@ -253,11 +255,11 @@ class Integrated(Computed):
         super().__init__(steps, shape, population.dtype, every[0])
 
     def _started(self, first: Tensor | None, shape: Sequence[int]) -> Tensor:
-        states = torch.empty((self.history, *shape), dtype=self.population.dtype)
+        states = empty((self.history, *shape), self.population.dtype)
         if first is None:
             states[0].zero_()
         else:
-            states[0] = first
+            states[0] = channels_last(first, 1)
         return states
 
     def open(self) -> None:
@@ -273,12 +275,17 @@ class Integrated(Computed):
     def forward(self, t: int) -> None:
         before, after = (t, t + 1) if self.history > 1 else (0, 0)
         self.population.step(
-            self.source.at(t).contiguous(),
+            self.source.at(t),
             (self.us[before], self.vs[before]),
             (self.us[after], self.vs[after]),
             self.at(t),
-            self.counts,
+            self.total,
         )
+
+    def count(self) -> None:
+        """The spikes of all steps are counted."""
+        if self.counts is not None and self.total is not None:
+            self.counts.copy_(channels_first(self.total, 0))
 
     def begin_backward(self) -> None:
         super().begin_backward()
@@ -288,7 +295,7 @@ class Integrated(Computed):
 
     def backward(self, t: int) -> None:
         self.population.step_backward(
-            self.source.at(t).contiguous(),
+            self.source.at(t),
             (self.us[t], self.vs[t]),
             self.received[t],
             (self.to_u, self.to_v),
@@ -313,7 +320,8 @@ class Gathered(Computed):
         shape: Sequence[int],
         every: bool,
     ) -> None:
-        self.synapse, self.source, self.weight, self.bias = synapse, source, weight.detach(), bias
+        self.synapse, self.source, self.weight = synapse, source, weight.detach()
+        self.bias = None if bias is None else bias.detach()
         self.packed = synapse.pack(weight, bias)
         self.left = torch.zeros((steps, shape[0]), dtype=torch.bool)
         super().__init__(steps, shape, weight.dtype, every)
@@ -323,36 +331,28 @@ class Gathered(Computed):
         self.refused = self.left.unbind(0)
 
     def forward(self, t: int) -> None:
-        x = self.source.at(t).contiguous()
-        self.synapse.fill(x, self.packed, self.weight, self.bias, self.at(t), self.refused[t])
+        self.synapse.fill(self.source.at(t), self.packed, self.weight, self.bias, self.at(t), self.refused[t])
 
     def begin_backward(self) -> None:
         super().begin_backward()
-        steps, samples, channels, *size = self.buffer.shape
-        self.laid_out = self.synapse.laid_out(self.weight)
-        self.last = empty((steps, samples, *size, channels), self.buffer.dtype)
-        self.lasts = self.last.unbind(0)
+        self.to_weight = self.synapse.gather.zeros(self.weight)
+        self.to_bias = None if self.bias is None else torch.zeros_like(self.bias)
 
     def backward(self, t: int) -> None:
         gradient = self.received[t]
         if gradient is None:
-            self.lasts[t].zero_()
             return
-        last = self.synapse.channels_last(gradient.contiguous(), self.lasts[t])
+        x = self.source.at(t)
+        self.synapse.weight_gradient(gradient, x, self.weight, self.refused[t], self.to_weight)
+        if self.to_bias is not None:
+            self.to_bias += gradient.flatten(0, -2).sum(0)
         if self.source.wanted:
-            x = self.source.at(t)
-            to_x = empty(x.shape, x.dtype)
-            self.synapse.input_gradient(last, self.laid_out, to_x)
-            self.source.receive(t, to_x)
+            self.source.receive(t, self.synapse.input_gradient(gradient, self.weight))
         self.received[t] = None
 
     def gradients(self) -> Gradients:
-        x = self.source.stacked().flatten(0, 1).contiguous()
-        last = self.last.flatten(0, 1)
-        found = self.synapse.weight_gradient(last.movedim(-1, 1), x, self.weight, self.left.flatten())
-        if self.bias is None:
-            return [found]
-        return [found, last.view(-1, last.shape[-1]).sum(0)]
+        found: Gradients = [self.synapse.gather.unpacked(self.to_weight, self.weight)]
+        return found if self.to_bias is None else [*found, self.to_bias]
 
 
 class Applied(Computed):
@@ -373,7 +373,8 @@ class Applied(Computed):
         self.parameters = [p.detach() for p in parameters]
 
     def forward(self, t: int) -> None:
-        self.at(t).copy_(stateless.apply(self.node, self.source.at(t), *self.parameters))
+        out = stateless.apply(self.node, channels_first(self.source.at(t), 1), *self.parameters)
+        channels_first(self.at(t), 1).copy_(out)
 
     def begin_backward(self) -> None:
         super().begin_backward()
@@ -384,13 +385,13 @@ class Applied(Computed):
         if gradient is None:
             return
         with torch.enable_grad():
-            x = self.source.at(t).detach().requires_grad_()
+            x = channels_first(self.source.at(t), 1).detach().requires_grad_()
             parameters = [p.requires_grad_() for p in self.parameters]
             out = stateless.apply(self.node, x, *parameters)
-            to_x, *found = torch.autograd.grad(out, [x, *parameters], gradient)
+            to_x, *found = torch.autograd.grad(out, [x, *parameters], channels_first(gradient, 1))
         for total, part in zip(self.to_parameters, found, strict=True):
             total += part
-        self.source.receive(t, to_x)
+        self.source.receive(t, channels_last(to_x, 1))
         self.received[t] = None
 
     def gradients(self) -> Gradients:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from targets.checks import check_graph, check_input
 from targets.errors import ConfigError, UnsupportedNodeError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import SPIKING
 from targets.reference.kernels.build import kernels
+from targets.reference.kernels.layout import layout
+from targets.reference.kernels.memory import empty
 from targets.reference.network import ReferenceNetwork
 from targets.reference.values import Carry
 from targets.run import Run
@@ -28,6 +29,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Bytes that the largest layer may take in one block of samples and steps: on a core with 0.5 MB of second and
 # a share of 32 MB of third cache, 8 MB ran faster than 1 to 4 MB.
 _BLOCK_BYTES = 1 << 23
+Observe = Callable[[str, Tensor], None]
 # The most steps run at once; memory does not grow with the steps of a run.
 _STRETCH = 32
 
@@ -94,36 +96,55 @@ class ReferenceExecutable:
 
     def run(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
         """Run `x` [T, B, *input]."""
-        started = time.perf_counter()
         x = check_input(self.graph, x, record)
-        kept = _Kept(self.network, x, record, self.graph.populations if states else ())
-        steps, samples = self._block(*x.shape[:2])
-        for at in range(0, x.shape[1], samples):
+        return self._run(_Kept(self.network, x, record, self.graph.populations if states else ()))
+
+    def watch(self, x: NDArray[np.generic], record: Collection[str], observe: Observe | None = None) -> Run:
+        """As `run`, in a fraction of the memory: one byte a spike, and membranes only in passing.
+
+        Args:
+            record: spikes of populations that send at most one a step come as uint8.
+            observe: is shown each population and its membranes [T, samples, *shape], all steps of a few
+                samples at a time, in order; it must copy what it keeps.
+        """
+        x = check_input(self.graph, x, record)
+        return self._run(
+            _Kept(self.network, x, record, self.graph.populations if observe else (), True, observe)
+        )
+
+    def _run(self, kept: _Kept) -> Run:
+        started = time.perf_counter()
+        total, every = kept.x.shape[:2]
+        steps, samples = self._block(total, every, total if kept.small else _STRETCH)
+        for at in range(0, every, samples):
             carry = Carry()
-            for t in range(0, x.shape[0], steps):
+            for t in range(0, total, steps):
                 kept.run(slice(t, t + steps), slice(at, at + samples), carry)
         said = kernels(self.options.kernels).said
         return Run(
             outputs={name: kept.outputs[name] for name in self.graph.outputs},
             spike_counts={name: count.numpy() for name, count in kept.counts.items()},
-            spikes={name: kept.outputs[name] for name in record},
+            spikes={name: kept.outputs[name] for name in kept.record},
             ran_on=f"reference (torch {torch.__version__}, {self.options.arithmetic}, {said})",
             seconds=time.perf_counter() - started,
-            steps=x.shape[0],
-            samples=x.shape[1],
+            steps=total,
+            samples=every,
             states=kept.states,
         )
 
-    def _block(self, steps: int, samples: int) -> tuple[int, int]:
-        """Steps and samples run at once."""
+    def _block(self, steps: int, samples: int, most: int = _STRETCH) -> tuple[int, int]:
+        """Steps, not above `most`, and samples run at once."""
         largest = max(math.prod(shape) for shape in self.graph.shapes.values()) * self.network.dtype.itemsize
         frames = max(_BLOCK_BYTES // largest, 1)
-        steps = min(steps, _STRETCH)
+        steps = min(steps, most)
         return steps, min(samples, max(frames // steps, 1))
 
 
 class _Kept:
-    """What is asked of a run, filled block by block."""
+    """What is asked of a run, filled block by block.
+
+    With `small`, spikes are kept as uint8; with `observe`, states are shown to it and not kept.
+    """
 
     def __init__(
         self,
@@ -131,14 +152,16 @@ class _Kept:
         x: NDArray[np.generic],
         record: Collection[str],
         states: Collection[str],
+        small: bool = False,
+        observe: Observe | None = None,
     ) -> None:
         graph = network.graph
-        self.network, self.x, self.recorded = network, x, states
+        self.network, self.x, self.record, self.recorded = network, x, record, states
+        self.small, self.observe = small, observe
         self.keep = {*graph.outputs, *record}
         self.outputs: dict[str, NDArray[Any]] = {}
-        self.states: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in states}
-        counted = [n for n in graph.populations if isinstance(graph.nodes[n], SPIKING)]
-        self.counts = {n: torch.zeros(graph.shapes[n], dtype=torch.int64) for n in (*graph.inputs, *counted)}
+        self.states: dict[str, dict[str, NDArray[Any]]] = {} if observe else {name: {} for name in states}
+        self.counts = network.zero_counts()
 
     @torch.no_grad()
     def run(self, steps: slice, samples: slice, carry: Carry) -> None:
@@ -147,15 +170,31 @@ class _Kept:
         self.counts[name] += torch.count_nonzero(fed, dim=(0, 1))
         values = self.network({name: fed}, self.recorded, carry, self.keep, self.counts)
         for node in self.keep:
-            self._store(self.outputs, node, values.outputs[node], steps, samples)
+            self._store(self.outputs, node, values.outputs[node], steps, samples, self._dtype(node))
         for node, state in values.states.items():
+            if self.observe is not None:
+                self.observe(node, state.v)
+                continue
             for key, value in (("v", state.v), ("u", state.u)):
                 if value is not None:
-                    self._store(self.states[node], key, value, steps, samples)
+                    self._store(self.states[node], key, value, steps, samples, value.dtype)
+
+    def _dtype(self, node: str) -> torch.dtype:
+        coefficients = self.network.coefficients.get(node)
+        one_byte = self.small and coefficients is not None and coefficients.binary
+        return torch.uint8 if one_byte else self.network.dtype
 
     def _store(
-        self, into: dict[str, NDArray[Any]], key: str, value: Tensor, steps: slice, samples: slice
+        self,
+        into: dict[str, NDArray[Any]],
+        key: str,
+        value: Tensor,
+        steps: slice,
+        samples: slice,
+        dtype: torch.dtype,
     ) -> None:
         if key not in into:
-            into[key] = np.empty((*self.x.shape[:2], *value.shape[2:]), dtype=value.numpy().dtype)
-        into[key][steps, samples] = value.numpy()
+            lay, shape = layout(value, 2), (*value.shape[2:],)
+            laid = (*shape[1:], *shape[:1]) if lay.last else shape
+            into[key] = lay.seen(empty((*self.x.shape[:2], *laid), dtype), 2).numpy()
+        torch.from_numpy(into[key])[steps, samples] = value

@@ -9,7 +9,8 @@ accuracy trains on more data, beside random networks inside the budget (the firs
 and a hand-made LIF convolution net of equal energy; each reads the test part once.
 
 A stage that was interrupted goes on where it was: searches live in run folders below RUNS, trainings are
-lines of RUNS/trainings.jsonl. Rows are printed as JSON lines, and `summary.json` holds the last of them.
+lines of RUNS/trainings.jsonl. Rows are printed as JSON lines; `search.json`, `trained.json` and
+`final.json` hold the last of each stage.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 from study_digits import plain_graph
 
-from msenas_hw.config import Config, parse_config
+from msenas_hw.config import Config, load_config, parse_config
 from msenas_hw.data import configured
 from msenas_hw.report.goals import objectives as goals_of
 from msenas_hw.report.volume import curves
@@ -50,7 +51,7 @@ Build = Callable[[int], SpikingGraph]
 def experiment(options: argparse.Namespace, algorithm: str, seed: int) -> Config:
     """The configuration of one search."""
     limits = {"energy_j": options.energy, "latency_s": options.latency, "cores": options.cores}
-    return parse_config(
+    config = parse_config(
         {
             "data": {
                 "name": "fashion-mnist", "steps": options.steps, "samples": options.samples,
@@ -67,6 +68,7 @@ def experiment(options: argparse.Namespace, algorithm: str, seed: int) -> Config
         },
         "study",
     )  # fmt: skip
+    return load_config(config, options.change)
 
 
 def searched(options: argparse.Namespace) -> dict[tuple[str, int], Study]:
@@ -284,6 +286,7 @@ def arguments() -> argparse.Namespace:
     }  # fmt: skip
     for name, value in whole.items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--set", dest="change", nargs="*", default=[], help="SECTION.KEY=VALUE, for all")
     parser.add_argument("--energy", type=float, default=4.5e-4, help="joules a sample")
     parser.add_argument("--latency", type=float, default=1.25e-3, help="seconds a sample")
     return parser.parse_args()

@@ -2,19 +2,26 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byArch = new Map(data.trials.map((trial) => [trial.arch, trial]));
 // Networks far outside the budget would squeeze all others together; the charts leave them out.
 const FAR = 2.5;
-const close = data.trials.filter((trial) => trial.feasible ||
-  Object.entries(data.limits).every(([name, limit]) => trial[name] !== null && trial[name] <= FAR * limit));
+const close = data.trials.filter(
+  (trial) =>
+    trial.feasible ||
+    Object.entries(data.limits).every(([name, limit]) => trial[name] !== null && trial[name] <= FAR * limit),
+);
 const charted = close.length ? close : data.trials;
 const frontOf = data.front.map((arch) => byArch.get(arch));
 // Figures that at least one network has.
-const AXES = data.figures.map((goal) => goal.name).filter((name) => !data.trials.length || data.trials.some((trial) => trial[name] !== null));
+const AXES = data.figures
+  .map((goal) => goal.name)
+  .filter((name) => !data.trials.length || data.trials.some((trial) => trial[name] !== null));
 const goalOf = new Map(data.figures.map((goal) => [goal.name, goal]));
 const byId = (name) => document.getElementById(name);
 
 // Elements
 
 function node(space, name, attributes, children) {
-  const made = space ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  const made = space
+    ? document.createElementNS("http://www.w3.org/2000/svg", name)
+    : document.createElement(name);
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
@@ -29,7 +36,16 @@ const fill = (id, ...children) => byId(id).replaceChildren(...children.flat(Infi
 
 // Numbers
 
-const PREFIXES = [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"], [1e-12, "p"]];
+const PREFIXES = [
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+  [1, ""],
+  [1e-3, "m"],
+  [1e-6, "µ"],
+  [1e-9, "n"],
+  [1e-12, "p"],
+];
 
 function digits(value, most) {
   return Number(value.toPrecision(most)).toLocaleString("en", { maximumSignificantDigits: most });
@@ -37,7 +53,7 @@ function digits(value, most) {
 function scaled(value, unit, most) {
   if (value === 0) return unit ? `0 ${unit}` : "0";
   const [size, prefix] = PREFIXES.find(([size]) => Math.abs(value) >= size * 0.9999999) || PREFIXES.at(-1);
-  return `${digits(value / size, most)}${unit ? " " + prefix + unit : prefix}`;
+  return `${digits(value / size, most)}${unit ? "\u00a0" + prefix + unit : prefix}`;
 }
 function shown(value, unit) {
   if (value === null || value === undefined) return "–";
@@ -60,7 +76,8 @@ const titled = (name) => goalOf.get(name).label;
 
 function ticks(low, high, count) {
   if (!(high > low)) return [low];
-  const raw = (high - low) / count, power = 10 ** Math.floor(Math.log10(raw));
+  const raw = (high - low) / count,
+    power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= raw);
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step)
@@ -74,15 +91,19 @@ function scale(values, from, to, limit) {
   // A budget far beyond every figure would squeeze them together; it is then named and not drawn.
   if (limit !== undefined && limit >= low && limit <= high + 1.5 * (high - low || Math.abs(high)))
     high = Math.max(high, limit);
-  const log = low > 0 && high / low > 30, turn = log ? Math.log10 : (value) => value;
-  let a = turn(low), b = turn(high);
+  const log = low > 0 && high / low > 30,
+    turn = log ? Math.log10 : (value) => value;
+  let a = turn(low),
+    b = turn(high);
   const span = b - a || Math.abs(b) || 1;
-  a -= span * 0.05; b += span * 0.05;
+  a -= span * 0.05;
+  b += span * 0.05;
   if (!log && low >= 0) a = Math.max(a, 0);
   const at = (value) => from + ((turn(value) - a) / (b - a)) * (to - from);
   at.holds = (value) => value !== undefined && turn(value) >= a && turn(value) <= b;
   at.share = (value) => (turn(value) - a) / (b - a);
-  at.low = log ? 10 ** a : a; at.high = log ? 10 ** b : b;
+  at.low = log ? 10 ** a : a;
+  at.high = log ? 10 ** b : b;
   at.ticks = (count) => (log ? decades(a, b, count) : ticks(a, b, count));
   return at;
 }
@@ -122,7 +143,8 @@ function keyboard(element, order) {
   element.setAttribute("role", "group");
   element.addEventListener("keydown", (event) => {
     const ordered = order();
-    if (event.key in ahead && !event.altKey && !event.ctrlKey && !event.metaKey) step(ordered, ahead[event.key]);
+    if (event.key in ahead && !event.altKey && !event.ctrlKey && !event.metaKey)
+      step(ordered, ahead[event.key]);
     else if (event.key === "Home") step(ordered, -Infinity);
     else if (event.key === "End") step(ordered, Infinity);
     else return;
@@ -131,9 +153,13 @@ function keyboard(element, order) {
 }
 // The nearest of `places` [[x, y, arch]] to a pointer, in the units of the drawing.
 function pick(event, drawing, places, reach) {
-  const box = drawing.getBoundingClientRect(), [, , width] = drawing.getAttribute("viewBox").split(" ").map(Number);
-  const ratio = width / box.width, x = (event.clientX - box.left) * ratio, y = (event.clientY - box.top) * ratio;
-  let best = null, least = reach;
+  const box = drawing.getBoundingClientRect(),
+    [, , width] = drawing.getAttribute("viewBox").split(" ").map(Number);
+  const ratio = width / box.width,
+    x = (event.clientX - box.left) * ratio,
+    y = (event.clientY - box.top) * ratio;
+  let best = null,
+    least = reach;
   for (const [px, py, arch] of places) {
     const distance = Math.hypot(px - x, py - y);
     if (distance < least) [best, least] = [arch, distance];
@@ -147,7 +173,10 @@ function drawn(id, draw) {
   frames.push(again);
   let width = 0;
   new ResizeObserver(() => {
-    if (element.clientWidth !== width) { width = element.clientWidth; again(); }
+    if (element.clientWidth !== width) {
+      width = element.clientWidth;
+      again();
+    }
   }).observe(element);
   return again;
 }
@@ -161,12 +190,40 @@ function cell(value, kind, tag) {
   return html(tag || "td", { class: kind || null }, value);
 }
 function table(caption, columns, rows, attributes) {
-  const head = html("tr", {}, columns.map(([text, kind]) => html("th", { scope: "col", class: kind }, text)));
-  return html("table", {}, caption ? html("caption", {}, html("span", {}, caption)) : null, html("thead", {}, head),
-    html("tbody", {}, rows.map((row, at) =>
-      html("tr", attributes ? attributes(at) : {}, row.map((value, column) => cell(value, columns[column][1]))))));
+  const head = html(
+    "tr",
+    {},
+    columns.map(([text, kind]) => html("th", { scope: "col", class: kind }, text)),
+  );
+  return html(
+    "table",
+    {},
+    caption ? html("caption", {}, html("span", {}, caption)) : null,
+    html("thead", {}, head),
+    html(
+      "tbody",
+      {},
+      rows.map((row, at) =>
+        html(
+          "tr",
+          attributes ? attributes(at) : {},
+          row.map((value, column) => cell(value, columns[column][1])),
+        ),
+      ),
+    ),
+  );
 }
-const scrolled = (...children) => html("div", { class: "scroll", tabindex: "0", role: "region",
-  "aria-label": "Table, scrolls sideways" }, ...children);
-const meter = (share, text) => [text, html("span", { class: share > 1 ? "meter over" : "meter", "aria-hidden": "true" },
-  html("i", { style: `width:${Math.min(100, 100 * share)}%` }))];
+const scrolled = (...children) =>
+  html(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table, scrolls sideways" },
+    ...children,
+  );
+const meter = (share, text) => [
+  text,
+  html(
+    "span",
+    { class: share > 1 ? "meter over" : "meter", "aria-hidden": "true" },
+    html("i", { style: `width:${Math.min(100, 100 * share)}%` }),
+  ),
+];

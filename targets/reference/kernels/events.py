@@ -1,12 +1,12 @@
-"""Convolutions on spikes by the C kernels (`events.inc`)."""
+"""Convolutions on spikes by the C kernels (`events.inc`, `gradients.inc`); channels lie last."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, NamedTuple
 
 import nir
 import torch
@@ -15,14 +15,15 @@ from torch.nn import functional
 
 from targets.graph.shapes import Shape, conv_margins, per_axis
 from targets.reference.kernels.build import kernels
+from targets.reference.kernels.layout import DTYPES, channels_last
 from targets.reference.kernels.memory import check
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _VECTOR_BYTES = 32
 _VECTORS = (8, 4, 2, 1)
 # Above this share of active inputs the dense product is about as fast (measured on convolutions of 3 x 3).
 DENSEST = 0.3
+_NO_MEMORY = "no memory for the events of a frame"
 
 
 class Geometry(ctypes.Structure):
@@ -86,11 +87,19 @@ class Gather:
         outs, channels = weight.shape[:2]
         more = -outs % wide
         rows = functional.pad(weight.detach().reshape(outs, channels, -1), (0, 0, 0, 0, 0, more))
-        rows = self._swapped(self._swapped(rows).view(-1, wide, rows[0].numel()))
+        rows = _swapped(_swapped(rows).view(-1, wide, rows[0].numel()))
         rows = rows.view(len(rows), -1, channels, wide)
         if bias is None:
             return rows, weight.new_zeros(outs + more)
         return rows, functional.pad(bias.detach(), (0, more))
+
+    def packed_back(self, weight: Tensor) -> Tensor:
+        """Weight as [blocks, taps, out_channels, wide], input channels side by side, zeros where padded."""
+        outs, channels = weight.shape[:2]
+        wide = self._wide_back(weight.dtype)
+        rows = functional.pad(weight.detach().reshape(outs, channels, -1), (0, 0, 0, -channels % wide))
+        rows = _swapped(rows.view(1, outs, -1)).view(-1, wide, rows.shape[2] * outs)
+        return _swapped(rows).view(len(rows), -1, outs, wide)
 
     def worthwhile(self) -> bool:
         """Whether gathering can beat the dense product at all (measured)."""
@@ -98,67 +107,94 @@ class Gather:
         return g.out_channels >= 16 and g.channels * g.kernel_y * g.kernel_x >= 16
 
     def run(self, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, left: Tensor) -> int:
-        """Outputs [N, *out] of `x` [N, *input], and which frames were `left` [N]; how many were.
+        """Outputs [N, *size, channels] of `x`, and which frames were `left` [N]; how many were.
 
         Every tensor is contiguous.
         """
         frames, g = x.shape[0], self.geometry
-        size, wide = g.channels * g.height * g.width, self._wide(x.dtype)
+        wide = self._wide(x.dtype)
         taps, padded = g.channels * g.kernel_y * g.kernel_x, -(-g.out_channels // wide) * wide
-        check(x.dtype, frames * size, x)
-        check(x.dtype, frames * math.prod(self.out_shape), out)
+        self._check(x, out)
         check(x.dtype, padded, bias)
         check(x.dtype, padded * taps, weight)
         check(torch.bool, frames, left)
-        gather, _, _ = _functions(kernels(self.choice).library, _DTYPES[x.dtype])
-        number = gather(
+        number = self._functions(x.dtype).gather(
             ctypes.byref(self.geometry),
             frames,
-            int(DENSEST * size),
+            int(DENSEST * (x.numel() // max(frames, 1))),
             self.vectors(x.dtype),
             *(t.data_ptr() for t in (x, weight, bias, out, left)),
         )
         if number < 0:
-            raise MemoryError("no memory for the events of a frame")
+            raise MemoryError(_NO_MEMORY)
         return number
 
-    def weight_gradient(self, x: Tensor, gradient: Tensor, left: Tensor, weight: Tensor) -> Tensor:
-        """Gradient of `weight` from the frames of `x` [N, *input] not `left`.
+    def weight_gradient(self, x: Tensor, gradient: Tensor, left: Tensor, total: Tensor) -> None:
+        """Gradient of the packed weight from the frames of `x` not `left`, added to `total`.
 
         Args:
-            gradient: of the outputs, [N, *out] with the channels moved last, contiguous.
+            gradient: of the outputs, [N, *size, channels], contiguous.
         """
-        wide = self._wide(x.dtype)
-        outs, channels, g = *weight.shape[:2], self.geometry
-        blocks = -(-outs // wide)
-        total = x.new_zeros((blocks, weight[0, 0].numel(), channels, wide))
-        check(x.dtype, x.shape[0] * g.channels * g.height * g.width, x)
-        check(x.dtype, x.shape[0] * math.prod(self.out_shape), gradient)
+        self._check(x, gradient)
         check(torch.bool, x.shape[0], left)
-        _, scatter, _ = _functions(kernels(self.choice).library, _DTYPES[x.dtype])
+        g = self.geometry
+        check(x.dtype, g.channels * g.kernel_y * g.kernel_x * total.shape[0] * self._wide(x.dtype), total)
         pointers = (t.data_ptr() for t in (x, gradient, left, total))
-        if scatter(ctypes.byref(self.geometry), x.shape[0], self.vectors(x.dtype), *pointers) < 0:
-            raise MemoryError("no memory for the events of a frame")
-        rows = self._swapped(total.flatten(1, 2)).view(blocks * wide, -1, channels)
-        return self._swapped(rows).view(-1, *weight.shape[1:])[:outs]
+        geometry = ctypes.byref(self.geometry)
+        if self._functions(x.dtype).collect(geometry, x.shape[0], self.vectors(x.dtype), *pointers) < 0:
+            raise MemoryError(_NO_MEMORY)
 
-    def _swapped(self, x: Tensor) -> Tensor:
-        return self.transposed(x, x.new_empty((x.shape[0], x.shape[2], x.shape[1])))
+    def zeros(self, weight: Tensor) -> Tensor:
+        """A packed weight of zeros."""
+        wide, (outs, channels, *kernel) = self._wide(weight.dtype), weight.shape
+        return torch.zeros((-(-outs // wide), math.prod(kernel), channels, wide), dtype=weight.dtype)
 
-    def transposed(self, x: Tensor, out: Tensor) -> Tensor:
-        """`x` [N, a, b] with its last two axes swapped, in `out` [N, b, a]; both contiguous."""
-        check(x.dtype, x.numel(), x, out)
-        _, _, transpose = _functions(kernels(self.choice).library, _DTYPES[x.dtype])
-        transpose(*x.shape, x.data_ptr(), out.data_ptr())
-        return out
+    def unpacked(self, total: Tensor, weight: Tensor) -> Tensor:
+        """`total`, packed, in the shape of `weight`."""
+        blocks, _, channels, wide = total.shape
+        rows = _swapped(total.flatten(1, 2)).view(blocks * wide, -1, channels)
+        return _swapped(rows).view(-1, *weight.shape[1:])[: weight.shape[0]]
+
+    def input_gradient(self, gradient: Tensor, weight: Tensor, out: Tensor) -> None:
+        """Gradient of the input into `out`, from that of the output and `packed_back`; all contiguous."""
+        self._check(out, gradient)
+        g, wide = self.geometry, self._wide_back(out.dtype)
+        rows = -(-g.channels // wide) * wide * g.kernel_y * g.kernel_x
+        check(out.dtype, rows * g.out_channels, weight)
+        pointers = (t.data_ptr() for t in (gradient, weight, out))
+        geometry, vectors = ctypes.byref(self.geometry), wide * out.dtype.itemsize // _VECTOR_BYTES
+        if self._functions(out.dtype).spread(geometry, out.shape[0], vectors, *pointers) < 0:
+            raise MemoryError(_NO_MEMORY)
+
+    def _check(self, x: Tensor, out: Tensor) -> None:
+        frames, g = x.shape[0], self.geometry
+        check(x.dtype, frames * g.channels * g.height * g.width, x)
+        check(x.dtype, frames * math.prod(self.out_shape), out)
+
+    def _wide_back(self, dtype: torch.dtype) -> int:
+        lanes = _VECTOR_BYTES // dtype.itemsize
+        return lanes if self.geometry.channels <= lanes else 2 * lanes
+
+    def _functions(self, dtype: torch.dtype) -> _Functions:
+        return _functions(kernels(self.choice).library, DTYPES[dtype])
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """`x` [N, a, b] as a contiguous [N, b, a]."""
+    return channels_last(x, 1)
+
+
+class _Functions(NamedTuple):
+    gather: Any
+    collect: Any
+    spread: Any
 
 
 @cache
-def _functions(library: ctypes.CDLL, dtype: str) -> tuple[Callable[..., int], ...]:
-    gather, scatter, transpose = (library[f"{name}_{dtype}"] for name in ("gather", "scatter", "transpose"))
-    gather.argtypes = [_POINTER, _LONG, _LONG, ctypes.c_int32, *[_POINTER] * 5]
-    scatter.argtypes = [_POINTER, _LONG, ctypes.c_int32, *[_POINTER] * 4]
-    transpose.argtypes = [_LONG, _LONG, _LONG, _POINTER, _POINTER]
-    gather.restype = scatter.restype = _LONG
-    transpose.restype = None
-    return gather, scatter, transpose
+def _functions(library: ctypes.CDLL, dtype: str) -> _Functions:
+    found = _Functions(*(library[f"{name}_{dtype}"] for name in _Functions._fields))
+    found.gather.argtypes = [_POINTER, _LONG, _LONG, ctypes.c_int32, *[_POINTER] * 5]
+    found.collect.argtypes = [_POINTER, _LONG, ctypes.c_int32, *[_POINTER] * 4]
+    found.spread.argtypes = [_POINTER, _LONG, ctypes.c_int32, *[_POINTER] * 3]
+    found.gather.restype = found.collect.restype = found.spread.restype = _LONG
+    return found

@@ -24,16 +24,31 @@ typedef struct {
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 
+/* a * b + c, `b` a scalar, rounded once where the processor can; for gradients alone. */
+#if defined(__AVX2__) && defined(__FMA__)
+#define FUSED_float32(a, b, c) _mm256_fmadd_ps((__m256)(a), _mm256_set1_ps(b), (__m256)(c))
+#define FUSED_float64(a, b, c) _mm256_fmadd_pd((__m256d)(a), _mm256_set1_pd(b), (__m256d)(c))
+#else
+#define FUSED_float32(a, b, c) ((a) * (b) + (c))
+#define FUSED_float64(a, b, c) ((a) * (b) + (c))
+#endif
+
 #define REAL float
 #define NAME(name) JOIN(name, float32)
+#define FUSED FUSED_float32
 #include "scan.inc"
 #include "events.inc"
+#include "gradients.inc"
 #undef REAL
 #undef NAME
+#undef FUSED
 
 #define REAL double
 #define NAME(name) JOIN(name, float64)
+#define FUSED FUSED_float64
 #include "scan.inc"
 #include "events.inc"
+#include "gradients.inc"
 #undef REAL
 #undef NAME
+#undef FUSED

@@ -22,8 +22,6 @@ _LEAST_BYTES = 1 << 17
 # The most that waits.
 _MOST_BYTES = 1 << 29
 
-_DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
-
 
 class _Lease:
     """A block in use; arrays made of it keep it alive."""
@@ -81,4 +79,4 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = math.prod(shape) * dtype.itemsize
     if size < _LEAST_BYTES:
         return torch.empty(shape, dtype=dtype)
-    return torch.from_numpy(_BLOCKS.take(size).view(_DTYPES[dtype])).view(shape)
+    return torch.from_numpy(_BLOCKS.take(size)).view(dtype).view(shape)

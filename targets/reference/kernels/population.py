@@ -7,7 +7,7 @@ backward pass is written by hand and recomputes the membranes from the current, 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,11 +16,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from targets.reference.kernels.layout import DTYPES, Layout, layout
 from targets.reference.kernels.memory import check, empty
 from targets.reference.surrogate import SLOPE
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+# Leading axes of a `Stretch`.
+_LEADS = (2, 1, 1, 2, 2)
+LAST = Layout(True)
 # As in kernels.c.
 _RESETS = {"to_value": 1, "subtract": 2, "subtract_late": 3}
 
@@ -64,13 +67,14 @@ class Population:
     """Coefficients packed for the kernels of one library.
 
     Attributes:
+        packed: for values that lie with their channels first, and last.
         held: the tensors that `packed` points into.
         synapse: whether there is a synaptic current.
     """
 
     library: ctypes.CDLL
     dtype: torch.dtype
-    packed: _Coefficients
+    packed: Mapping[Layout, _Coefficients]
     held: tuple[Tensor, ...]
     synapse: bool
 
@@ -80,16 +84,21 @@ class Population:
         absent = {"clip"} if rule is None else set[str]()
         held = {n: term.contiguous() for n, term in terms.items() if term is not None and n not in absent}
         gain = held["gain"]
-        if gain.dtype not in _DTYPES:
+        if gain.dtype not in DTYPES:
             return None
         if any(t.requires_grad or t.device.type != "cpu" for t in held.values()):
             return None
-        packed = _Coefficients(**{name: term.data_ptr() for name, term in held.items()})
-        if "threshold" in held:
-            packed.rule = _RESETS["to_value" if rule is None else rule.reset]
-        packed.inclusive = rule is not None and rule.inclusive
-        packed.many = rule is not None and rule.many
-        return cls(library, gain.dtype, packed, tuple(held.values()), "decay_synapse" in held)
+        packed: dict[Layout, _Coefficients] = {}
+        kept: list[Tensor] = []
+        for lay in (Layout(False), Layout(True)):
+            laid = {name: lay.laid(term, 0) for name, term in held.items()}
+            packed[lay] = found = _Coefficients(**{name: term.data_ptr() for name, term in laid.items()})
+            if "threshold" in held:
+                found.rule = _RESETS["to_value" if rule is None else rule.reset]
+            found.inclusive = rule is not None and rule.inclusive
+            found.many = rule is not None and rule.many
+            kept += laid.values()
+        return cls(library, gain.dtype, packed, tuple(kept), "decay_synapse" in held)
 
     def takes(self, current: Tensor) -> bool:
         """Whether the kernels can run `current` [S, B, *shape]."""
@@ -116,14 +125,23 @@ class Population:
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (current, u, v)):
             found = _Scan.apply(self, history, through_time, counts, current, u, v)  # type: ignore[no-untyped-call]
             return Stretch(*found)
-        return self.forward(current.contiguous(), _contiguous(u), _contiguous(v), history, counts)
+        lay = layout(current, 2)
+        laid = (lay.laid(current, 2), _laid(lay, u, 1), _laid(lay, v, 1))
+        return self.forward(lay, *laid, history, counts)
 
     def forward(
-        self, current: Tensor, u: Tensor | None, v: Tensor | None, history: bool, counts: Tensor | None
+        self,
+        lay: Layout,
+        current: Tensor,
+        u: Tensor | None,
+        v: Tensor | None,
+        history: bool,
+        counts: Tensor | None,
     ) -> Stretch:
-        """As `scan`, without gradient, on contiguous tensors."""
+        """As `scan`, without gradient, on tensors laid as `lay`; what it gives is as everyone sees it."""
         check(self.dtype, current[0].numel(), u, v)
-        check(torch.int64, self.held[0].numel(), counts)
+        total = _laid(lay, counts, 0)
+        check(torch.int64, self.held[0].numel(), total)
         last = torch.empty(current.shape[1:], dtype=self.dtype)
         found = Stretch(
             empty(current.shape, self.dtype),
@@ -132,13 +150,16 @@ class Population:
             empty(current.shape, self.dtype) if history else None,
             empty(current.shape, self.dtype) if history and self.synapse else None,
         )
-        forward, _ = _functions(self.library, _DTYPES[self.dtype])
+        forward, _ = _functions(self.library, DTYPES[self.dtype])
         forward(
-            ctypes.byref(self.packed),
+            ctypes.byref(self.packed[lay]),
             ctypes.byref(_drive(current, u, v)),
-            *map(_at, (found.outputs, found.u_last, found.v_last, found.u_every, found.v_every, counts)),
+            *map(_at, (found.outputs, found.u_last, found.v_last, found.u_every, found.v_every, total)),
         )
-        return found
+        if counts is not None and total is not None and total.data_ptr() != counts.data_ptr():
+            counts.copy_(lay.seen(total, 0))
+        seen = (None if x is None else lay.seen(x, n) for x, n in zip(found, _LEADS, strict=True))
+        return Stretch(*seen)  # type: ignore[arg-type]
 
     def step(
         self,
@@ -148,12 +169,15 @@ class Population:
         out: Tensor,
         counts: Tensor | None,
     ) -> None:
-        """One step on `current` [B, *shape]: `out`, and the states u and v `after`, which may be `before`."""
+        """One step on `current` [B, ...]: `out`, and the states u and v `after`, which may be `before`.
+
+        Everything lies with its channels last.
+        """
         check(self.dtype, len(current) * self.held[0].numel(), current, *before, *after, out)
         check(torch.int64, self.held[0].numel(), counts)
-        forward, _ = _functions(self.library, _DTYPES[self.dtype])
+        forward, _ = _functions(self.library, DTYPES[self.dtype])
         forward(
-            ctypes.byref(self.packed),
+            ctypes.byref(self.packed[LAST]),
             ctypes.byref(_drive(current[None], *before)),
             *map(_at, (out, *after, None, None, counts)),
         )
@@ -166,12 +190,15 @@ class Population:
         states: tuple[Tensor | None, Tensor],
         to_current: Tensor,
     ) -> None:
-        """The gradient `to_current` of one step from those of `out` and `states`, which go back a step."""
-        _, backward = _functions(self.library, _DTYPES[self.dtype])
-        gradients = (_contiguous(out), *states, None, None, to_current, *states)
+        """The gradient `to_current` of one step from those of `out` and `states`, which go back a step.
+
+        Everything lies with its channels last.
+        """
+        _, backward = _functions(self.library, DTYPES[self.dtype])
+        gradients = (out, *states, None, None, to_current, *states)
         check(self.dtype, len(current) * self.held[0].numel(), current, *before, *gradients)
         failed = backward(
-            ctypes.byref(self.packed),
+            ctypes.byref(self.packed[LAST]),
             ctypes.byref(_drive(current[None], *before)),
             ctypes.byref(_Gradients(*map(_at, gradients))),
             SLOPE,
@@ -181,28 +208,34 @@ class Population:
             raise MemoryError("no memory for the membranes of a step")
 
     def backward(
-        self, current: Tensor, u: Tensor | None, v: Tensor | None, through_time: bool, given: Stretch
+        self,
+        lay: Layout,
+        current: Tensor,
+        u: Tensor | None,
+        v: Tensor | None,
+        through_time: bool,
+        given: Stretch,
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Gradients of the current, of `u` and of `v`, from those of what `forward` gave."""
-        kept = [
-            _contiguous(g) for g in (given.outputs, given.u_last, given.v_last, given.u_every, given.v_every)
-        ]
-        check(self.dtype, current.numel(), *(kept[i] for i in (0, 3, 4)))
-        check(self.dtype, current[0].numel(), u, v, *kept[1:3])
+        kept = [_laid(lay, g, n) for g, n in zip(given, _LEADS, strict=True)]
+        outputs, v_last, u_last, v_every, u_every = kept
+        check(self.dtype, current.numel(), outputs, v_every, u_every)
+        check(self.dtype, current[0].numel(), u, v, v_last, u_last)
         out = empty(current.shape, self.dtype)
         v_first = torch.empty(current.shape[1:], dtype=self.dtype)
         u_first = torch.empty_like(v_first) if self.synapse else None
-        _, backward = _functions(self.library, _DTYPES[self.dtype])
+        _, backward = _functions(self.library, DTYPES[self.dtype])
+        pointers = map(_at, (outputs, u_last, v_last, u_every, v_every, out, u_first, v_first))
         failed = backward(
-            ctypes.byref(self.packed),
+            ctypes.byref(self.packed[lay]),
             ctypes.byref(_drive(current, u, v)),
-            ctypes.byref(_Gradients(*map(_at, (*kept, out, u_first, v_first)))),
+            ctypes.byref(_Gradients(*pointers)),
             SLOPE,
             through_time,
         )
         if failed:
             raise MemoryError(f"no memory for the membranes of {current.shape[0]} steps")
-        return out, u_first, v_first
+        return lay.seen(out, 2), None if u_first is None else lay.seen(u_first, 1), lay.seen(v_first, 1)
 
 
 class _Scan(torch.autograd.Function):
@@ -217,18 +250,18 @@ class _Scan(torch.autograd.Function):
         u: Tensor | None,
         v: Tensor | None,
     ) -> Stretch:
-        current, u, v = current.contiguous(), _contiguous(u), _contiguous(v)
-        ctx.population, ctx.through_time = population, through_time
-        ctx.save_for_backward(current, u, v)
+        lay = layout(current, 2)
+        laid = (lay.laid(current, 2), _laid(lay, u, 1), _laid(lay, v, 1))
+        ctx.population, ctx.through_time, ctx.layout = population, through_time, lay
+        ctx.save_for_backward(*laid)
         ctx.set_materialize_grads(False)
-        return tuple(population.forward(current, u, v, history, counts))  # type: ignore[return-value]
+        return tuple(population.forward(lay, *laid, history, counts))  # type: ignore[return-value]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        current, u, v = ctx.saved_tensors
         given = Stretch(*gradients)  # type: ignore[arg-type]
-        found = ctx.population.backward(current, u, v, ctx.through_time, given)
+        found = ctx.population.backward(ctx.layout, *ctx.saved_tensors, ctx.through_time, given)
         asked = ctx.needs_input_grad[4:]
         return (
             None,
@@ -253,8 +286,8 @@ def _drive(current: Tensor, u: Tensor | None, v: Tensor | None) -> _Drive:
     return _Drive(steps, batch, neurons, current.data_ptr(), _at(u), _at(v))
 
 
-def _contiguous(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.contiguous()
+def _laid(lay: Layout, x: Tensor | None, lead: int) -> Tensor | None:
+    return None if x is None else lay.laid(x, lead)
 
 
 def _at(x: Tensor | None) -> int | None:

@@ -8,15 +8,14 @@ import nir
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from targets.graph.shapes import Shape, conv_margins, per_axis
 from targets.reference import stateless
 from targets.reference.kernels.build import kernels
 from targets.reference.kernels.events import Gather
+from targets.reference.kernels.layout import channels_first, channels_last
 from targets.reference.kernels.memory import empty
-
-# Frames whose gradients are computed at once, so that they stay in the cache.
-_FRAMES = 32
 
 
 class Synapse:
@@ -29,9 +28,10 @@ class Synapse:
     never on its batch or stretch.
     """
 
-    def __init__(self, node: nir.NIRNode, gather: Gather) -> None:
-        self.node, self.gather = node, gather
+    def __init__(self, node: nir.NIRNode, gather: Gather, shape: Shape) -> None:
+        self.node, self.gather, self.shape = node, gather, shape
         self._packed: tuple[tuple[int, ...], tuple[Tensor, Tensor]] | None = None
+        self._packed_back: tuple[tuple[int, ...], Tensor] | None = None
 
     @classmethod
     def of(cls, node: nir.NIRNode, shape: Shape, out_shape: Shape, choice: str) -> Synapse | None:
@@ -39,12 +39,12 @@ class Synapse:
         if kernels(choice).library is None:
             return None
         gather = Gather.of(choice, node, shape, out_shape)
-        return None if gather is None or not gather.worthwhile() else cls(node, gather)
+        return None if gather is None or not gather.worthwhile() else cls(node, gather, shape)
 
     def begin(self, weight: Tensor) -> None:
         """A run begins: what a training may have changed in place is packed anew."""
         if weight.requires_grad:
-            self._packed = None
+            self._packed = self._packed_back = None
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Output [N, *out] for `x` [N, *input]."""
@@ -56,11 +56,12 @@ class Synapse:
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As a call, without gradient."""
-        return self.run(x.contiguous(), weight, bias)[0]
+        return channels_first(self.run(channels_last(x, 1), weight, bias)[0], 1)
 
     def run(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The output for a contiguous `x`, and which frames took the dense product, None for none."""
-        out = empty((x.shape[0], *self.gather.out_shape), x.dtype)
+        """The output for `x`, and which frames took the dense product, None for none; both channels last."""
+        channels, *size = self.gather.out_shape
+        out = empty((x.shape[0], *size, channels), x.dtype)
         left = torch.empty(x.shape[0], dtype=torch.bool)
         number = self.fill(x, self.pack(weight, bias), weight, bias, out, left)
         return out, left if number else None
@@ -77,55 +78,42 @@ class Synapse:
         """The output of `x` into `out`, and which frames took the dense product into `left`; their number."""
         number = self.gather.run(x, *packed, out, left)
         if number == x.shape[0]:
-            out.copy_(stateless.apply(self.node, x, weight, bias))
+            channels_first(out, 1).copy_(stateless.apply(self.node, channels_first(x, 1), weight, bias))
         elif number:
-            out[left] = stateless.apply(self.node, x[left], weight, bias)
+            dense = stateless.apply(self.node, channels_first(x[left], 1), weight, bias)
+            out[left] = dense.movedim(1, -1)
         return number
 
-    def channels_last(self, x: Tensor, out: Tensor) -> Tensor:
-        """`x` [N, channels, ...] as [N, ..., channels] in `out`; a view of it with its channels second."""
-        self.gather.transposed(x.flatten(2), out.view(x.shape[0], -1, x.shape[1]))
-        return out.movedim(-1, 1)
+    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """Gradient of the input from that of the output, both channels last."""
+        channels, *size = self.shape
+        out = empty((gradient.shape[0], *size, channels), gradient.dtype)
+        self.gather.input_gradient(gradient, self.pack_back(weight), out)
+        return out
 
-    def input_gradient(self, gradient: Tensor, weight: Tensor, out: Tensor) -> None:
-        """Gradient of the input into `out` [N, *input], from that of the output, channels last."""
-        found = self._dense_gradient(gradient, out, weight, (True, False))
-        last = found.movedim(1, -1)
-        if last.is_contiguous():
-            self.gather.transposed(last.flatten(1, -2), out.flatten(2))
-        else:
-            out.copy_(found)
+    def weight_gradient(
+        self, gradient: Tensor, x: Tensor, weight: Tensor, left: Tensor | None, total: Tensor
+    ) -> None:
+        """Gradient of `weight` added to `total`, packed; frames `left` [N] by the dense product."""
+        none = torch.zeros(x.shape[0], dtype=torch.bool)
+        self.gather.weight_gradient(x, gradient, none if left is None else left, total)
+        if left is not None and left.any():
+            dense = self._dense_gradient(
+                channels_first(gradient[left], 1), channels_first(x[left], 1), weight
+            )
+            total += self.gather.packed(dense, None)[0]
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor, left: Tensor) -> Tensor:
-        """Gradient of `weight`; frames `left` [N] by the dense product. `gradient` channels last."""
-        if left.all():
-            return self._dense_gradient(gradient, x, weight, (False, True))
-        found = self.gather.weight_gradient(x, gradient.movedim(1, -1), left, weight)
-        if left.any():
-            found = found + self._dense_gradient(gradient[left], x[left], weight, (False, True))
-        return found
-
-    def laid_out(self, weight: Tensor) -> Tensor:
-        """`weight` in the layout that the dense gradient takes it in."""
-        return weight.contiguous(memory_format=_layout(weight))
-
-    def _dense_gradient(
-        self, gradient: Tensor, x: Tensor, weight: Tensor, asked: tuple[bool, bool]
-    ) -> Tensor:
-        """The one gradient asked for, of x or of the weight."""
+    def _dense_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         axes = weight.dim() - 2
         before, after = conv_margins(self.node)
-        layout = _layout(weight)
-        sizes = [size + b - a for size, a, b in zip(x.shape[2:], before, after, strict=True)]
         # torch pads both sides alike, so what the far side has more is part of the input.
-        inputs = torch.empty((*x.shape[:2], *sizes), dtype=x.dtype, memory_format=layout)
-        inside = (slice(None), slice(None), *(slice(size) for size in x.shape[2:]))
-        if asked[1]:
-            inputs.zero_()[inside] = x
-        found = torch.ops.aten.convolution_backward(
-            gradient.contiguous(memory_format=layout),
-            inputs,
-            self.laid_out(weight),
+        more = [b - a for a, b in zip(reversed(before), reversed(after), strict=True)]
+        if any(more):
+            x = functional.pad(x, [size for n in more for size in (0, n)])
+        _, found, _ = torch.ops.aten.convolution_backward(
+            gradient,
+            x,
+            weight,
             None,
             per_axis(self.node.stride, axes),
             before,
@@ -133,9 +121,9 @@ class Synapse:
             False,
             (0,) * axes,
             1,
-            (*asked, False),
+            (False, True, False),
         )
-        return found[0][inside] if asked[0] else found[1]
+        return found
 
     def pack(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """The packed parameters; packed again where they changed."""
@@ -144,37 +132,33 @@ class Synapse:
             self._packed = (key, self.gather.packed(weight, bias))
         return self._packed[1]
 
-
-def _layout(weight: Tensor) -> torch.memory_format:
-    return torch.channels_last if weight.dim() == 4 else torch.contiguous_format
+    def pack_back(self, weight: Tensor) -> Tensor:
+        """The weight packed for the gradient of the input; packed again where it changed."""
+        key = (weight.data_ptr(), weight._version)
+        if self._packed_back is None or self._packed_back[0] != key:
+            self._packed_back = (key, self.gather.packed_back(weight))
+        return self._packed_back[1]
 
 
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, synapse: Synapse, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        x = x.contiguous()
+        x = channels_last(x, 1)
         out, left = synapse.run(x, weight, bias)
         ctx.synapse, ctx.left = synapse, left
         ctx.save_for_backward(x, weight, bias)
-        return out
+        return channels_first(out, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, _ = ctx.saved_tensors
         asked = ctx.needs_input_grad[1:]
-        synapse, gradient = ctx.synapse, gradient.contiguous()
-        laid_out = synapse.laid_out(weight)
-        left = torch.zeros(x.shape[0], dtype=torch.bool) if ctx.left is None else ctx.left
-        to_x = empty(x.shape, x.dtype) if asked[0] else None
-        to_weight = torch.zeros_like(weight) if asked[1] else None
-        for at in range(0, x.shape[0], _FRAMES):
-            here = slice(at, at + _FRAMES)
-            part = gradient[here]
-            g = synapse.channels_last(part, empty((*part.shape[:1], *part.shape[2:], part.shape[1]), x.dtype))
-            if to_x is not None:
-                synapse.input_gradient(g, laid_out, to_x[here])
-            if to_weight is not None:
-                to_weight += synapse.weight_gradient(g, x[here], weight, left[here])
-        axes = (0, *range(2, gradient.dim()))
-        return None, to_x, to_weight, gradient.sum(axes) if asked[2] else None
+        synapse, gradient = ctx.synapse, channels_last(gradient, 1)
+        to_x = channels_first(synapse.input_gradient(gradient, weight), 1) if asked[0] else None
+        to_weight = None
+        if asked[1]:
+            total = synapse.gather.zeros(weight)
+            synapse.weight_gradient(gradient, x, weight, ctx.left, total)
+            to_weight = synapse.gather.unpacked(total, weight)
+        return None, to_x, to_weight, gradient.flatten(0, -2).sum(0) if asked[2] else None

@@ -18,7 +18,8 @@ from msenas_hw.fitness import (
     score,
     variance_report,
 )
-from msenas_hw.fitness.rdm import POTENTIALS
+from msenas_hw.fitness.membranes import Membranes
+from msenas_hw.fitness.rdm import bounded, movement
 from msenas_hw.space import CellGene, Genome, NodeGene, SpaceConfig, Task, decode, sample
 from targets.errors import DataError
 
@@ -67,8 +68,7 @@ def test_every_variant_tells_the_potentials_and_spikes_of_the_same_run(variant: 
     assert found.alive
     run = targets.compile(found.graph, "reference").run(X, record=found.graph.populations, states=True)
     potentials = {name: state["v"] for name, state in run.states.items()}
-    assert found.mean == pytest.approx(score(variant, Recording(run.spikes, potentials)), rel=1e-12)
-    assert bool(found.runs[0].states) == (variant in POTENTIALS)
+    assert found.mean == pytest.approx(score(variant, Recording(run.spikes, potentials)), rel=1e-6)
 
 
 def test_kernel_without_a_determinant_is_dead() -> None:
@@ -85,12 +85,30 @@ def test_a_readout_balanced_on_its_own_has_its_own_potentials() -> None:
         **graph.nodes,
         "readout": replace(graph.nodes["readout"], v_threshold=np.full(4, 40.0, np.float32)),
     }
-    found = balance(graph.replace(nodes=nodes), X, states=True)
+    found = balance(graph.replace(nodes=nodes), X, Membranes(len(X[0]), True))
     assert isinstance(found, Balanced)
     run = targets.compile(found.graph, "reference").run(X, record=["readout"], states=True)
     assert found.factors["readout"] > 30
     assert np.array_equal(found.run.spikes["readout"], run.spikes["readout"])
-    assert np.array_equal(found.run.states["readout"]["v"], run.states["readout"]["v"])
+    assert found.membranes is not None
+    assert np.array_equal(found.membranes.potentials()["readout"], run.states["readout"]["v"])
+    assert found.membranes.largest["readout"] == run.states["readout"]["v"].max()
+
+
+def test_membranes_shown_in_parts_move_as_the_whole_does() -> None:
+    """The bound is known last: an early part falls below what a later part allows."""
+    v = np.random.default_rng(0).normal(size=(5, 6, 3, 4, 4)).astype(np.float32) - 0.5
+    v[:, 4:] *= 3
+    whole, parts = Membranes(2, True), Membranes(2, True)
+    whole("p", torch.from_numpy(v))
+    for at in (0, 1, 4):
+        stop = {0: 1, 1: 4, 4: 6}[at]
+        parts("p", torch.from_numpy(v[:, at:stop]))
+    expected = movement(bounded(v))
+    assert movement(v) > 1.01 * expected
+    for seen in (whole, parts):
+        assert seen.moved()["p"] == pytest.approx(expected, rel=1e-5)
+        assert np.array_equal(seen.potentials()["p"], v[:, :2])
 
 
 def test_dead_candidate_says_why() -> None:

@@ -16,6 +16,7 @@ import targets
 from targets import ConfigError, GraphError, SpikingGraph, UnsupportedNodeError
 from targets.graph.hops import fold_graph
 from targets.loihi import limits
+from targets.loihi.formats import Formats
 from targets.loihi.lower import lower
 from targets.loihi.rounding import current_decay_field, round_membrane_bias, round_weights, sign_mode
 from targets.loihi.storage import save_program
@@ -157,3 +158,27 @@ def test_a_current_without_memory_keeps_nothing() -> None:
     assert current_decay_field(0.0) == 4095
     assert current_decay_field(0.5) == 2047
     assert current_decay_field(1.0) == 0
+
+
+def test_a_current_that_could_wrap_is_refused_by_name() -> None:
+    """The scale that lowering chooses forbids it; one that is given may not."""
+    graph = chain(0.9, 1.0, 4000)
+    assert lower(graph).populations[0].vth < 4096
+    given = Formats(scales=(("n", 4096.0),))
+    with pytest.raises(UnsupportedNodeError) as caught:
+        lower(graph, given)
+    text = str(caught.value)
+    assert "node 'n': its current can reach 14" in text
+    assert "allowed 131071 before it wraps; reduce the fan-in, the weights or tau_syn" in text
+
+
+def test_the_table_holds_every_parameter_and_its_error() -> None:
+    """Weights 0.3 and bias 0.3 in thresholds, of one unit in 255 / 0.3: what is stored gives them back."""
+    rows = {row.parameter: row for row in lower(chain(0.3, 1.0, 3)).table}
+    assert set(rows) == {"threshold", "decay", "bias of the membrane", "weight from input"}
+    for row in rows.values():
+        assert abs(row.fixed / row.scale - row.value) <= row.error * abs(row.value) + 1e-12
+        assert row.error < 2e-3
+    assert (rows["weight from input"].fixed, rows["weight from input"].count) == (255, 3)
+    assert rows["weight from input"].value == pytest.approx(0.3)
+    assert (rows["decay"].value, rows["decay"].fixed) == (1.0, 4096)

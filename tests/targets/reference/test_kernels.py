@@ -18,7 +18,7 @@ from targets import SpikingGraph
 from targets.errors import ConfigError, TargetUnavailableError
 from targets.graph.dynamics import SpikeRule
 from targets.reference import stateless
-from targets.reference.kernels import build, memory, synapse
+from targets.reference.kernels import build, memory
 from targets.reference.kernels.build import kernels
 from targets.reference.kernels.synapse import Synapse
 from targets.reference.network import ReferenceNetwork
@@ -129,11 +129,8 @@ SYNAPSES = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.6, 1.5])
 @pytest.mark.parametrize("name", SYNAPSES)
-def test_a_synapse_on_spikes_is_exact_on_a_grid(
-    name: str, rate: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_synapse_on_spikes_is_exact_on_a_grid(name: str, rate: float, dtype: torch.dtype) -> None:
     """Outputs and gradients; some frames have too many spikes, and at rate 1.5 one has other values."""
-    monkeypatch.setattr(synapse, "_FRAMES", 5)
     node, shape = SYNAPSES[name]
     generator = torch.Generator().manual_seed(0)
     spikes = (torch.rand(13, *shape, generator=generator) < rate % 1.3).to(dtype)
