@@ -127,7 +127,7 @@ class Scale:
         """
         if not len(points):
             return 0.0
-        from moocore import hv_approx, hypervolume  # type: ignore[import-untyped]
+        from moocore import hv_approx, hypervolume
 
         measure = hypervolume if len(self.names) <= EXACT_OBJECTIVES else hv_approx
         scaled = (np.asarray(points, dtype=np.float64) - self.reference) / self.units

@@ -98,7 +98,7 @@ def _clean_cell(genome: Genome, where: Layout, task: Task, index: int) -> CellGe
         for name, node in zip(motif.populations, cell.nodes, strict=True)
     ]
     if motif.symmetric:
-        nodes.sort(key=lambda node: json.dumps(asdict(node)))
+        nodes.sort(key=lambda node: json.dumps(vars(node)))
     return replace(cell, nodes=tuple(nodes))
 
 

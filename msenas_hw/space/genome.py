@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from msenas_hw.space.motifs import MOTIFS
@@ -79,6 +79,10 @@ class CellGene:
     width: int
     halve: bool
     nodes: tuple[NodeGene, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Genes by name, in the order of their definition; `dataclasses.asdict` would copy each value."""
+        return {**vars(self), "nodes": [dict(vars(node)) for node in self.nodes]}
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Genome:
 
         Back-propagation, weights of 8 bits and the steps of the task go without saying.
         """
-        cells = [asdict(cell) for cell in self.cells]
+        cells = [cell.to_dict() for cell in self.cells]
         for node in (node for cell in cells for node in cell["nodes"]):
             for key in [key for key, usual in _USUAL_OF_NODE.items() if node[key] == usual]:
                 del node[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import permutations, product
 from typing import Any
 
@@ -19,14 +19,14 @@ def ordered(genome: Genome, level: Sequence[int]) -> Genome:
     Refined colours split most cells; where cells stay tied, each is tried first and the smallest JSON
     wins, so the form is exact and not only up to Weisfeiler and Leman.
     """
-    leaves = (relabelled(genome, order) for order in _orders(genome, refined(genome, level)))
-    return min(leaves, key=Genome.to_json)
+    leaves = [relabelled(genome, order) for order in _orders(genome, refined(genome, level))]
+    return leaves[0] if len(leaves) == 1 else min(leaves, key=Genome.to_json)
 
 
 def refined(genome: Genome, level: Sequence[int]) -> Colours:
     """Colour of each cell: level, rank among the feedback of its level, genes, and neighbours' colours."""
     ranks = _ranks(genome, level)
-    genes = [json.dumps(asdict(cell)) for cell in genome.cells]
+    genes = [json.dumps(cell.to_dict()) for cell in genome.cells]
     return _refine(genome, _dense([(level[i], ranks[i], genes[i]) for i in range(len(genome.cells))]))
 
 

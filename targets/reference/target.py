@@ -115,7 +115,7 @@ class ReferenceExecutable:
     def _run(self, kept: _Kept) -> Run:
         started = time.perf_counter()
         total, every = kept.x.shape[:2]
-        steps, samples = self._block(total, every, total if kept.small else _STRETCH)
+        steps, samples = (self._whole if kept.small else self._block)(total, every)
         for at in range(0, every, samples):
             carry = Carry()
             for t in range(0, total, steps):
@@ -132,11 +132,14 @@ class ReferenceExecutable:
             states=kept.states,
         )
 
-    def _block(self, steps: int, samples: int, most: int = _STRETCH) -> tuple[int, int]:
-        """Steps, not above `most`, and samples run at once."""
+    def _block(self, steps: int, samples: int) -> tuple[int, int]:
+        """Steps and samples run at once."""
+        return self._whole(min(steps, _STRETCH), samples)
+
+    def _whole(self, steps: int, samples: int) -> tuple[int, int]:
+        """The same where all steps run at once."""
         largest = max(math.prod(shape) for shape in self.graph.shapes.values()) * self.network.dtype.itemsize
         frames = max(_BLOCK_BYTES // largest, 1)
-        steps = min(steps, most)
         return steps, min(samples, max(frames // steps, 1))
 
 
