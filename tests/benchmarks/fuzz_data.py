@@ -8,9 +8,11 @@ must be refused before they are parsed; for the other half the table is given th
 so that the parsers see it, every second time damaged inside its archive, which is then packed again. Each
 format runs in a process of its own, so that a crash is counted.
 
-Prints JSON: how many files loaded and were refused, crashes, the slowest load (in seconds of the processor), the peak memory, every error
-that is no DataError or ConfigError, loads of damaged files whose digest was known, and calls and look-ups
-that unpickling would make. Exit code 1 if a limit is broken.
+Prints JSON: how many files loaded and were refused, crashes, the slowest load in seconds of the processor,
+the peak memory, every error that is no DataError or ConfigError, loads of damaged files whose digest was
+known, and calls and look-ups that unpickling would make. What waits for ever runs into the time limit of its
+process.
+Exit code 1 if a limit is broken.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Fitness against trained accuracy in our own space: digits.
 
-    python tests/benchmarks/study_fitness.py train [--networks 46] [--seed 0] [--batch 64]
+    python tests/benchmarks/study_fitness.py train [--networks 46] [--seed 2] [--batch 64]
     python tests/benchmarks/study_fitness.py rank [--format json]
 
-`train` draws networks at random, trains each for a few epochs and appends one row each to the table
+`train` draws networks at random, trains each for 30 epochs and appends one row each to the table
 (`own_space_digits.csv`); it goes on where it was interrupted. `rank` computes the fitness of each, untrained,
 by the function that the search uses, and prints Kendall's tau-b with the validation accuracy. The
 search never sees an accuracy. Digits of scikit-learn: 697 train, 600
@@ -28,6 +28,7 @@ from bench_spikenas import interval, tau
 from numpy.typing import NDArray
 
 import cost_models
+import targets
 from msenas_hw.config import Config, parse_config
 from msenas_hw.data import Dataset, load
 from msenas_hw.fitness import DEFAULT, VARIANTS, Fitness, Recording, fitness, score
@@ -44,7 +45,7 @@ DEVICE = "loihi1-sanafe"
 CONFIG: dict[str, Any] = {
     "data": {"name": "digits", "encoding": "rate", "steps": 5, "samples": 64, "validation": 600},
     "space": {"cells": [1, 2], "widths": [4, 8, 16, 32], "max_halvings": 1},
-    "training": {"epochs": 6, "batch": 64},
+    "training": {"epochs": 30, "batch": 64},
 }
 COLUMNS = (
     "arch", "parameters", "validation_accuracy", "energy_untrained_j", "energy_trained_j",
@@ -146,15 +147,13 @@ def rank(options: argparse.Namespace, config: Config, given: Setting) -> dict[st
 
 
 def every_variant(genome: Genome, given: Setting) -> dict[str, float]:
-    """Each variant, mean over the draws; the default is what the search computes, the others see its runs."""
+    """Each variant, mean over the draws; the default as the search computes it, the others of whole runs."""
     found = fitness(genome, given.task, given.x, given.draws)
-    recordings = [
-        Recording(
-            {name: run.spikes[name] for name in graph.populations},
-            {name: state["v"] for name, state in run.states.items()},
-        )
-        for graph, run in zip(found.graphs, found.runs, strict=True)
-    ]
+    recordings = []
+    for graph in found.graphs:
+        run = targets.compile(graph, "reference").run(given.x, record=graph.populations, states=True)
+        potentials = {name: state["v"] for name, state in run.states.items()}
+        recordings.append(Recording(run.spikes, potentials))
     others = {name: float(np.mean([score(name, one) for one in recordings])) for name in VARIANTS}
     return others | {DEFAULT: found.mean}
 
@@ -171,7 +170,7 @@ def main() -> None:
     parser.add_argument("verb", choices=["train", "rank"])
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--networks", type=int, default=46)
-    parser.add_argument("--seed", type=int, default=0, help="of the networks drawn")
+    parser.add_argument("--seed", type=int, default=2, help="of the networks drawn")
     parser.add_argument("--batch", type=int, default=CONFIG["training"]["batch"])
     parser.add_argument("--format", choices=["table", "json"], default="table")
     options = parser.parse_args()

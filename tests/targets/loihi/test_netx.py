@@ -129,7 +129,7 @@ def test_lava_dl_computes_the_spikes_of_the_simulator(name: str, lava_dl: Path, 
     np.save(tmp_path / "x.npy", x)
     files = [str(tmp_path / n) for n in ("model.net", "x.npy", "y.npy")]
     command = [str(lava_dl), "-E", "-s", str(RUNNER), str(WORKER), *files]
-    code = run_group(command, 40.0, tmp_path / "log.txt")
+    code = run_group(command, 120.0, tmp_path / "log.txt")
     assert code == 0, (tmp_path / "log.txt").read_text()
     run = targets.compile(graph, "loihi", program=program).run(x)
     expected = run.output.reshape(16, 3, -1)
