@@ -13,7 +13,7 @@ from msenas_hw.cli.output import emit, say
 
 PACKAGES = (
     "msenas-hw", "numpy", "torch", "nir", "h5py", "onnx", "onnxruntime", "pymoo", "pydantic", "scikit-learn",
-    "scipy", "safetensors", "matplotlib", "jinja2",
+    "scipy", "safetensors", "matplotlib", "ray", "optuna",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from msenas_hw.data import DataConfig, load
+from msenas_hw.data import DataConfig, configured, is_recorded
 from msenas_hw.data.npz import arrays
 from msenas_hw.search.folder import run_of
 from msenas_hw.space.notes import encoding_of, steps_of
@@ -46,18 +46,20 @@ def read_inputs(
     run = run_of(model)
     if data is None and run is None:
         raise ConfigError(f"{model}: lies in no run folder; give --data NAME|FILE.npz and --steps")
-    section = run.config.data if run else DataConfig(name=data or "")
-    shape = _input_shape(graph)
+    section, shape = run.config.data if run else DataConfig(), _input_shape(graph)
     if run is None or (data is not None and data != section.name):
-        recorded = recorded_steps(data or section.name, shape)
-        encoding = encoding or ("events" if recorded else encoding_of(graph) or "rate")
+        section = DataConfig(name=data or section.name, validation=section.validation)
+        recorded = recorded_steps(section.name, shape)
+        events = recorded is not None or is_recorded(section.name)
+        encoding = encoding or ("events" if events else encoding_of(graph) or "rate")
         steps = steps or recorded
     steps = steps or steps_of(graph)
     if steps is None and run is None:
         raise ConfigError("--data outside a run folder needs --steps, the time steps of a sample")
-    encoding = encoding or section.encoding
-    found = load(data or section.name, validation=section.validation, recorded=encoding == "events")
-    x, labels = found.inputs(split, encoding, steps or section.steps, samples)
+    given = {"encoding": encoding or section.encoding, "steps": steps or section.steps}
+    section = section.model_copy(update=given)
+    found = configured(section)
+    x, labels = found.inputs(split, section.encoding, section.steps, samples)
     return Given(_shaped(found.name, x, shape), labels)
 
 

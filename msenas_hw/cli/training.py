@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -17,6 +18,7 @@ from msenas_hw.cli.output import say
 from msenas_hw.cli.train_progress import Follower, following
 from msenas_hw.config import Config, load_config
 from msenas_hw.data import Dataset, configured
+from msenas_hw.report.card import write_cards
 from msenas_hw.search import Study, open_run, setting
 from msenas_hw.search.remeasure import Figures, binds, figures
 from msenas_hw.space import own_task, rules_of
@@ -32,6 +34,8 @@ from targets.graph.graph import SpikingGraph
 
 # Test samples on which costs are measured, at most; accuracies take all of them.
 _COSTED = 1000
+# Sections that a training may change.
+_CHANGED = ("training", "data")
 _COSTS = ("energy_j", "latency_s", "spikes", "synops", "cores", "memory", "parameters", "devices")
 
 
@@ -45,6 +49,7 @@ class Job:
         initial: `(untrained network, weight draw)` of a seed; the draw is None where nothing is drawn.
         budgeted: whether the chip and the budget bind.
         told: what train.json says besides.
+        run: folder of the run whose model cards follow the results; None where none do.
         loaded: whether the first weights are a file's, so that the chip must hold them as they are; the
             weights of an untrained network need not.
     """
@@ -57,6 +62,7 @@ class Job:
     budgeted: bool = True
     told: Mapping[str, Any] = field(default_factory=dict)
     loaded: bool = False
+    run: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,20 +75,39 @@ class Report:
 
 
 def job_of_run(run: Path, arch: str | None, changes: Sequence[str]) -> Job:
-    """The job for an architecture of a run folder."""
+    """The job for an architecture of a run folder.
+
+    With other data than those of the search, the same genome is drawn for their shape and classes, and what
+    it becomes stands in a folder of its own below the architecture's.
+    """
     folder, study = open_run(run), Study.open(run)
     if arch is None:
         raise ConfigError(f"{run}: give --arch ID, from msenas front {run}, or --arch chosen")
-    outside = [change for change in changes if not change.strip().startswith("training.")]
+    outside = [change for change in changes if change.strip().partition(".")[0] not in _CHANGED]
     if outside:
-        raise ConfigError(f"--set {outside[0]}: allowed training.KEY=VALUE; the run fixes all else")
+        raise ConfigError(
+            f"--set {outside[0]}: allowed {' or '.join(f'{name}.KEY=VALUE' for name in _CHANGED)}; "
+            "the run fixes all else"
+        )
     config, name = load_config(folder.config, changes), study.find(arch).key
     given, genome = setting(config), study.genome(name)
     config = _with_data_keys(config, steps=own_task(genome, given.task).steps)
-    data = _loaded(config)
+    data, place, told = _loaded(config), folder.artifacts(name), {}
+    transferred = config.data.model_dump(exclude={"steps"}) != folder.config.data.model_dump(
+        exclude={"steps"}
+    )
+    if transferred:
+        place = place / f"on-{Path(config.data.name).stem}"
+        told = {"searched_on": folder.config.data.name, "data": config.data.model_dump(mode="json")}
     if not config.training.rules.root:
         config = _with_rules(config, rules_of(genome, given.task))
-    return Job(name, folder.artifacts(name), config, data, lambda seed: initial(genome, given, seed))
+    begin = partial(initial, genome, given)
+    return Job(name, place, config, data, begin, told=told, run=None if transferred else run)
+
+
+def _source(config: Config) -> Mapping[str, Any]:
+    """The data of a configuration; their steps are the genome's."""
+    return config.data.model_dump(exclude={"steps"})
 
 
 def job_of_model(
@@ -160,6 +185,8 @@ def conduct(job: Job, seeds: int | None, restart: bool) -> Report:
     with replacing(job.place / "train.json") as temporary:
         temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(checkpoints, ignore_errors=True)
+    if job.run is not None:
+        write_cards(job.run)
     over = "" if rows[best]["within_budget"] is not False else _over(rows[best], job.config)
     return Report(table, rows[best], over)
 

@@ -38,7 +38,7 @@ class Membranes:
     def forget(self, population: str) -> None:
         """Begin anew with one population."""
         for seen in (self.largest, self._first, self._moved, self._low, self._seen):
-            seen.pop(population, None)  # type: ignore[attr-defined]
+            seen.pop(population, None)
 
     def __call__(self, population: str, v: Tensor) -> None:
         """See `v` [T, some samples, *shape], all steps of the next samples."""

@@ -19,7 +19,7 @@ from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.reference.kernels.build import kernels
 from targets.reference.kernels.layout import layout
-from targets.reference.kernels.memory import empty
+from targets.reference.kernels.memory import array
 from targets.reference.network import ReferenceNetwork
 from targets.reference.values import Carry
 from targets.run import Run
@@ -161,6 +161,7 @@ class _Kept:
         graph = network.graph
         self.network, self.x, self.record, self.recorded = network, x, record, states
         self.small, self.observe = small, observe
+        self._wide = np.dtype(str(network.dtype).removeprefix("torch."))
         self.keep = {*graph.outputs, *record}
         self.outputs: dict[str, NDArray[Any]] = {}
         self.states: dict[str, dict[str, NDArray[Any]]] = {} if observe else {name: {} for name in states}
@@ -180,12 +181,12 @@ class _Kept:
                 continue
             for key, value in (("v", state.v), ("u", state.u)):
                 if value is not None:
-                    self._store(self.states[node], key, value, steps, samples, value.dtype)
+                    self._store(self.states[node], key, value, steps, samples, self._wide)
 
-    def _dtype(self, node: str) -> torch.dtype:
+    def _dtype(self, node: str) -> np.dtype[Any]:
         coefficients = self.network.coefficients.get(node)
         one_byte = self.small and coefficients is not None and coefficients.binary
-        return torch.uint8 if one_byte else self.network.dtype
+        return np.dtype(np.uint8) if one_byte else self._wide
 
     def _store(
         self,
@@ -194,10 +195,11 @@ class _Kept:
         value: Tensor,
         steps: slice,
         samples: slice,
-        dtype: torch.dtype,
+        dtype: np.dtype[Any],
     ) -> None:
         if key not in into:
             lay, shape = layout(value, 2), (*value.shape[2:],)
             laid = (*shape[1:], *shape[:1]) if lay.last else shape
-            into[key] = lay.seen(empty((*self.x.shape[:2], *laid), dtype), 2).numpy()
+            room = array((*self.x.shape[:2], *laid), dtype)
+            into[key] = np.moveaxis(room, -1, 2) if lay.last else room
         torch.from_numpy(into[key])[steps, samples] = value

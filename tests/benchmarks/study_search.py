@@ -192,7 +192,9 @@ def trained_stage(
         rows[name] = []
         for trial in representatives(study, options.networks):
             genome = Genome.from_json(trial.measured.genome)
-            row = trainings.measure(trial.key, trainings.of(genome), options.train, options.epochs, 0, False)
+            row = trainings.measure(
+                trial.key, trainings.of(genome), options.short_train, options.epochs, 0, False
+            )
             rows[name].append({**row, "genome": trial.measured.genome, "fitness": trial.measured.fitness})
             show({"stage": "trained", "search": name, **row})
     budget = next(iter(studies.values())).config.budget
@@ -281,7 +283,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stages", nargs="+", default=["search", "trained", "final"])
     whole = {
         "seeds": 5, "population": 16, "generations": 16, "steps": 4, "samples": 32, "draws": 2,
-        "validation": 1000, "train": 4000, "epochs": 1, "networks": 4, "final-train": 0,
+        "validation": 1000, "train": 4000, "short-train": 4000, "epochs": 1, "networks": 4, "final-train": 0,
         "final-epochs": 1, "final-seeds": 1, "random": 5, "batch": 100, "workers": 1, "cores": 16,
     }  # fmt: skip
     for name, value in whole.items():

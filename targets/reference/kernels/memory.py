@@ -11,6 +11,7 @@ import math
 import threading
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,3 +81,11 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     if size < _LEAST_BYTES:
         return torch.empty(shape, dtype=dtype)
     return torch.from_numpy(_BLOCKS.take(size)).view(dtype).view(shape)
+
+
+def array(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The same as an array."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LEAST_BYTES:
+        return np.empty(shape, dtype)
+    return _BLOCKS.take(size).view(dtype).reshape(shape)

@@ -117,7 +117,7 @@ def layer_by_layer(program, x):
 
 
 def run(program, x, **keywords):
-    executable = LavaTarget().compile(program.graph, LavaOptions("fixed", 60.0, program))
+    executable = LavaTarget().compile(program.graph, LavaOptions("fixed", 200.0, program))
     return executable.run(x, **keywords)
 
 
@@ -238,8 +238,8 @@ def test_neurons_of_several_decays_run_as_processes_of_one_each():
     second = dataclasses.replace(second, du=np.array([9, 1000, 9, 9, 1000]), dv=np.array([3, 3, 3, 800, 3]))
     hops = (*program.hops, hop(rng, "p2", "p3", (4, 5), delay=69, axonal=69))
     program = dataclasses.replace(program, populations=(first, second, last), hops=hops, drain=72)
-    x = (rng.random((75, 2, 6)) < 0.4).astype(np.float32)
-    executable = LavaTarget().compile(program.graph, LavaOptions("fixed", 60.0, program))
+    x = (rng.random((72, 1, 6)) < 0.4).astype(np.float32)
+    executable = LavaTarget().compile(program.graph, LavaOptions("fixed", 200.0, program))
     names = [p.name for p in executable.job.populations]
     assert [sum(name.startswith(p) for name in names) for p in ("p1", "p2,", "p3", "p2, group")] == [
         2,
