@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -56,6 +57,8 @@ def verify(
     """
     import targets
     from msenas_hw.cli.inputs import read_inputs
+    from msenas_hw.search.folder import run_of
+    from targets.files import replacing
 
     asked = Lowering.of(weight_bits, calibrate)
     if len(set(target)) < 2:
@@ -78,6 +81,9 @@ def verify(
         before = before_training(model, graph, given, asked, training)
         report["quantisation"] |= {"calibrated": asked.calibrate, "before_training": before}
     emit(form, report, [{key: pair[key] for key in COLUMNS} for pair in report["pairs"]], *_summary(report))
+    if run_of(model) is not None and model.name == "model.nir":
+        with replacing(model.with_name("verify.json")) as temporary:  # the run's report shows it
+            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     for arithmetic, reason in report["skipped"].items():
         say(f"{arithmetic} is not compared: {reason}")
     if not report["agree"]:

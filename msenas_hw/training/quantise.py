@@ -194,8 +194,8 @@ def _population(graph: SpikingGraph, name: str) -> _Population:
         rows=rows[:, 0],
         leak=np.broadcast_to(leak.astype(np.float64), (channels,)),
         current_based=isinstance(graph.nodes[name], nir.CubaLIF),
-        decay=1.0 if terms.decay is None else float(terms.decay.flat[0]),
-        decay_synapse=0.0 if terms.decay_synapse is None else float(terms.decay_synapse.flat[0]),
+        decay=1.0 if terms.decay is None else float(terms.decay.max()),
+        decay_synapse=0.0 if terms.decay_synapse is None else float(terms.decay_synapse.max()),
     )
 
 

@@ -14,10 +14,13 @@ from targets.onnx.description import describe
 
 # The key under which a file holds its whole graph.
 DESCRIPTION = "nir.graph"
+# Keys of a graph's metadata that stand by themselves too: its model card.
+CARD = "card."
 
 
 def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = "float32") -> dict[str, str]:
-    """Arithmetic, version, node names with their NIR kinds, execution profile (`profile.*`), the graph.
+    """Arithmetic, version, node names with their NIR kinds, execution profile (`profile.*`), the graph
+    and what its metadata holds of a model card (`card.*`).
 
     Args:
         body: what the model holds; weights in it are not stored twice.
@@ -39,4 +42,5 @@ def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = 
         "nir.kinds": json.dumps({name: kind(node) for name, node in graph.nodes.items()}),
         DESCRIPTION: text,
         **profile,
+        **{key: str(value) for key, value in graph.metadata.items() if key.startswith(CARD)},
     }
