@@ -23,6 +23,10 @@ from targets.checks import check_graph, check_input
 class Options:
     arithmetic: str = "float32"
 
+    def __post_init__(self) -> None:
+        if self.arithmetic != "float32":
+            raise targets.ConfigError(f"numpy: arithmetic {self.arithmetic!r}, allowed float32")
+
 
 class NumpyTarget:
     name, describes, arithmetics = "numpy", "a loop over steps in numpy", ("float32",)
@@ -61,25 +65,34 @@ class NumpyExecutable:
         return targets.Run(outputs, counts, spikes, "numpy", time.perf_counter() - started, *x.shape[:2])
 
 
-rng = np.random.default_rng(0)
-one = np.ones(32)
-# Multiples of 2^-8: every order of summation gives the same number.
-weights = [np.round(rng.normal(0, 0.3, shape) * 256) / 256 for shape in ((32, 64), (32, 32))]
-nodes = {
-    "input": nir.Input({"input": np.array([64])}),
-    "first": nir.Linear(weights[0]),
-    "hidden": nir.IF(r=1e3 * one, v_threshold=one),
-    "second": nir.Linear(weights[1]),
-    "readout": nir.IF(r=1e3 * one, v_threshold=one),
-    "output": nir.Output({"output": np.array([32])}),
-}
-names = list(nodes)
-graph = targets.SpikingGraph.build(nodes, list(itertools.pairwise(names)), {"dt": 1e-3})
-x = (rng.random((20, 8, 64)) < 0.2).astype(np.float32)
+def network(rng: np.random.Generator) -> targets.SpikingGraph:
+    one = np.ones(32)
+    # Multiples of 2^-8: every order of summation gives the same number.
+    weights = [np.round(rng.normal(0, 0.3, shape) * 256) / 256 for shape in ((32, 64), (32, 32))]
+    nodes = {
+        "input": nir.Input({"input": np.array([64])}),
+        "first": nir.Linear(weights[0]),
+        "hidden": nir.IF(r=1e3 * one, v_threshold=one),
+        "second": nir.Linear(weights[1]),
+        "readout": nir.IF(r=1e3 * one, v_threshold=one),
+        "output": nir.Output({"output": np.array([32])}),
+    }
+    return targets.SpikingGraph.build(nodes, list(itertools.pairwise(nodes)), {"dt": 1e-3})
 
-mine = NumpyTarget().compile(graph, Options()).run(x, record=graph.populations)
-reference = targets.compile(graph, "reference").run(x, record=graph.populations)
-for name in graph.populations:
-    differing = int((mine.spikes[name] != reference.spikes[name]).sum())
-    print(f"{name}: {int(mine.spike_counts[name].sum())} spikes, {differing} differ from {reference.ran_on}")
-    assert differing == 0
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    graph = network(rng)
+    x = (rng.random((20, 8, 64)) < 0.2).astype(np.float32)
+    mine = NumpyTarget().compile(graph, Options()).run(x, record=graph.populations)
+    reference = targets.compile(graph, "reference").run(x, record=graph.populations)
+    for name in graph.populations:
+        differing = int((mine.spikes[name] != reference.spikes[name]).sum())
+        print(
+            f"{name}: {int(mine.spike_counts[name].sum())} spikes, {differing} differ from {reference.ran_on}"
+        )
+        assert differing == 0
+
+
+if __name__ == "__main__":
+    main()

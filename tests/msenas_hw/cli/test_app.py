@@ -17,17 +17,6 @@ from msenas_hw.cli.app import VERBS, main
 from targets.agreement import Agreement, Divergence, Pair
 
 
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
-
-
 def network(width: int) -> targets.SpikingGraph:
     """Digits to `width` to 10 neurons, weights on a 2^-8 grid."""
     rng = np.random.default_rng(0)

@@ -18,18 +18,6 @@ import pytest
 from onnx import TensorProto, helper
 
 import targets
-from msenas_hw.cli.app import main
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def network(width: int = 16) -> targets.SpikingGraph:

@@ -12,21 +12,9 @@ import numpy as np
 import pytest
 
 import targets
-from msenas_hw.cli.app import main
 
 Run = Callable[..., tuple[int, str, str]]
 STEPS = 6
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def network(weight: np.ndarray, tau: float = 2e-3) -> targets.SpikingGraph:

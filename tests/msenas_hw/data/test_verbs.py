@@ -7,19 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msenas_hw.cli.app import main
 from msenas_hw.data import SETS, load
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
