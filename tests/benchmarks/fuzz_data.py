@@ -36,7 +36,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,12 @@ FORBIDDEN = ("pickle.find_class", "os.system", "subprocess.Popen", "os.exec", "o
 
 
 def _miniatures() -> Any:
-    path = Path(__file__).parents[1] / "msenas_hw" / "data" / "miniatures.py"
-    spec = spec_from_file_location("fuzz_miniatures", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    folder = str(Path(__file__).parents[1] / "msenas_hw" / "data")
+    sys.path.insert(0, folder)
+    try:
+        return import_module("miniatures")
+    finally:
+        sys.path.remove(folder)
 
 
 MINIATURES = _miniatures()

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
@@ -17,14 +16,9 @@ from msenas_hw.data.place import VARIABLE
 @pytest.fixture(scope="session")
 def miniatures() -> ModuleType:
     """The writers of small copies of the published sets."""
-    path = Path(__file__).with_name("miniatures.py")
-    spec = spec_from_file_location("data_miniatures", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        return import_module("miniatures")
 
 
 @pytest.fixture(autouse=True)
