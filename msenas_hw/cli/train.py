@@ -93,7 +93,9 @@ def _refuse(kind: str, options: Mapping[str, object]) -> None:
 
 
 def _concluded(job: Job, report: Report, form: Format) -> None:
-    emit(form, report.table, report.table["runs"])
+    # A column of further devices only where the budget names any.
+    rows = [{key: value for key, value in row.items() if value != {}} for row in report.table["runs"]]
+    emit(form, report.table, rows)
     say(f"wrote {report.table['model']} (seed {report.kept['seed']})")
     if report.over:
         say(f"error: network {job.name} is over budget once trained: {report.over}")

@@ -93,9 +93,7 @@ def job_of_run(run: Path, arch: str | None, changes: Sequence[str]) -> Job:
     given, genome = setting(config), study.genome(name)
     config = _with_data_keys(config, steps=own_task(genome, given.task).steps)
     data, place, told = _loaded(config), folder.artifacts(name), {}
-    transferred = config.data.model_dump(exclude={"steps"}) != folder.config.data.model_dump(
-        exclude={"steps"}
-    )
+    transferred = _source(config) != _source(folder.config)
     if transferred:
         place = place / f"on-{Path(config.data.name).stem}"
         told = {"searched_on": folder.config.data.name, "data": config.data.model_dump(mode="json")}

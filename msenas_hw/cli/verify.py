@@ -73,13 +73,14 @@ def verify(
 
     given = read(split, samples)
     training = read("train", CALIBRATION_SAMPLES) if asked.calibrate else None
+    calibrated = None if program is not None else asked.calibrate  # a program does not say it
     if asked.given:
         program = asked.program(graph, training)
     found = targets.verify(graph, given.x, target, labels=given.labels, program=program)
     report = found.as_json()
     if report["quantisation"] is not None:
         before = before_training(model, graph, given, asked, training)
-        report["quantisation"] |= {"calibrated": asked.calibrate, "before_training": before}
+        report["quantisation"] |= {"calibrated": calibrated, "before_training": before}
     emit(form, report, [{key: pair[key] for key in COLUMNS} for pair in report["pairs"]], *_summary(report))
     if run_of(model) is not None and model.name == "model.nir":
         with replacing(model.with_name("verify.json")) as temporary:  # the run's report shows it
