@@ -10,7 +10,7 @@ import msenas_hw
 def main() -> None:
     config = msenas_hw.load_config(
         Path(__file__).with_name("quickstart.toml"),
-        ["search.population=8", "search.generations=3", "search.workers=1"],
+        ["search.population=8", "search.generations=3", "search.workers=1", "second_stage.candidates=0"],
     )
     study = msenas_hw.search(config)
     for row in study.front_rows():

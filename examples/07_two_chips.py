@@ -7,7 +7,13 @@ from pathlib import Path
 import msenas_hw
 from msenas_hw.config import parse_config
 
-SMALL = ["search.population=6", "search.generations=2", "search.workers=1", "space.widths=[8, 12]"]
+SMALL = [
+    "search.population=6",
+    "search.generations=2",
+    "search.workers=1",
+    "space.widths=[8, 12]",
+    "second_stage.candidates=0",
+]
 DEVICES = {"gpu-a100": {"latency_s": 4e-3}, "loihi2": {"cores": 64}}
 
 

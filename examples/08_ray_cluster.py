@@ -11,7 +11,13 @@ from pathlib import Path
 
 import msenas_hw
 
-SMALL = ["search.population=6", "search.generations=2", "space.widths=[8, 12]", "data.samples=16"]
+SMALL = [
+    "search.population=6",
+    "search.generations=2",
+    "space.widths=[8, 12]",
+    "data.samples=16",
+    "second_stage.candidates=0",
+]
 
 
 def main() -> None:
