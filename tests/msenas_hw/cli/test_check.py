@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import nir
@@ -11,22 +12,14 @@ import numpy as np
 import pytest
 
 import targets
-from msenas_hw.cli.app import main
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys) -> Run:
-    """Exit code, stdout and stderr of `msenas check`."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["check", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
+def run(run: Run) -> Run:
+    """`msenas check`."""
+    return partial(run, "check")
 
 
 def write(path, hidden: int, model=nir.CubaLIF):

@@ -12,7 +12,6 @@ from scipy.stats import kendalltau
 
 import cost_models
 import targets
-from msenas_hw.cli.app import main
 from msenas_hw.search import Study
 
 DATA = ("--data", "digits", "--steps", "6", "--samples", "4", "--format", "json")
@@ -30,17 +29,6 @@ population = 6
 generations = 2
 seed = 1
 """
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -68,8 +56,8 @@ def models(tmp_path):
     return found
 
 
-def test_several_networks_and_devices_rank(call, models):
-    code, out, err = call("cost", *models, *DEVICES, *DATA)
+def test_several_networks_and_devices_rank(run, models):
+    code, out, err = run("cost", *models, *DEVICES, *DATA)
     costs = json.loads(out)
     assert code == 0
     assert [cost["model"] for cost in costs] == [str(path) for path in models for _ in range(3)]
@@ -81,8 +69,8 @@ def test_several_networks_and_devices_rank(call, models):
     assert "values were not recorded" not in err
 
 
-def test_one_network_has_no_rank_and_shows_sources_bands_and_kinds(call, models):
-    code, out, err = call("cost", models[0], *DEVICES, *DATA[:-2])
+def test_one_network_has_no_rank_and_shows_sources_bands_and_kinds(run, models):
+    code, out, err = run("cost", models[0], *DEVICES, *DATA[:-2])
     assert code == 0
     for word in (
         "low_j",
@@ -100,38 +88,38 @@ def test_one_network_has_no_rank_and_shows_sources_bands_and_kinds(call, models)
     assert "spinnaker2 leaves out: static power" in err
 
 
-def test_a_batch_lowers_the_share_of_a_sample_on_a_gpu_only(call, models):
-    one, many = (json.loads(call("cost", models[0], *DEVICES, *DATA, "--batch", b)[1]) for b in (1, 64))
+def test_a_batch_lowers_the_share_of_a_sample_on_a_gpu_only(run, models):
+    one, many = (json.loads(run("cost", models[0], *DEVICES, *DATA, "--batch", b)[1]) for b in (1, 64))
     shares = {a["device"]: b["energy_j"] / a["energy_j"] for a, b in zip(one, many, strict=True)}
     assert shares["gpu-h100"] < 0.05
     assert shares["loihi1-sanafe"] == shares["spinnaker2"] == 1
 
 
-def test_a_device_is_a_file_too(call, models, tmp_path):
+def test_a_device_is_a_file_too(run, models, tmp_path):
     text = cost_models.device.files("cost_models").joinpath("devices/spinnaker2.toml").read_text()
     (tmp_path / "mine.toml").write_text(
         text.replace('name = "spinnaker2"', 'name = "mine"').replace("450e-12", "900e-12")
     )
     device = ("--device", "spinnaker2", "--device", tmp_path / "mine.toml")
-    ours, mine = json.loads(call("cost", models[0], *device, *DATA)[1])
+    ours, mine = json.loads(run("cost", models[0], *device, *DATA)[1])
     assert mine["device"] == "mine"
     assert mine["terms"]["synapse"] == pytest.approx(2 * ours["terms"]["synapse"])
-    code, _, err = call("cost", models[0], "--device", "spinaker2", *DATA)
+    code, _, err = run("cost", models[0], "--device", "spinaker2", *DATA)
     assert code == 2
     assert "did you mean 'spinnaker2'" in err
 
 
-def test_no_device_and_one_without_costs_are_usage_errors(call, models):
-    assert call("cost", models[0], *DATA)[0] == 2
-    code, _, err = call("cost", models[0], "--device", "loihi2", *DATA)
+def test_no_device_and_one_without_costs_are_usage_errors(run, models):
+    assert run("cost", models[0], *DATA)[0] == 2
+    code, _, err = run("cost", models[0], "--device", "loihi2", *DATA)
     assert code == 2
     assert "'loihi2' has limits and no energy model" in err
 
 
-def test_a_run_gives_the_costs_of_its_front_as_the_search_found_them(call, tmp_path):
+def test_a_run_gives_the_costs_of_its_front_as_the_search_found_them(run, tmp_path):
     (tmp_path / "tiny.toml").write_text(CONFIG)
-    assert call("search", tmp_path / "tiny.toml", "--run", tmp_path / "run")[0] == 0
-    code, out, _ = call("cost", tmp_path / "run", "--device", "loihi1-sanafe", "--format", "json")
+    assert run("search", tmp_path / "tiny.toml", "--run", tmp_path / "run")[0] == 0
+    code, out, _ = run("cost", tmp_path / "run", "--device", "loihi1-sanafe", "--format", "json")
     found = {cost["model"]: cost["energy_j"] for cost in json.loads(out)}
     front = {trial.key: trial.measured.energy_j for trial in Study.open(tmp_path / "run").front()}
     assert code == 0

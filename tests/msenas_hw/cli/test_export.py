@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nir
@@ -11,21 +12,15 @@ import numpy as np
 import pytest
 
 import targets
-from msenas_hw.cli.app import main
 
 Run = Callable[..., tuple[int, str, str]]
 ONE = np.ones(3, np.float32)
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["export", *(str(argument) for argument in arguments)])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
+def run(run: Run) -> Run:
+    """`msenas export`."""
+    return partial(run, "export")
 
 
 @pytest.fixture

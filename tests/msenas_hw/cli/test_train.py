@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,10 +18,11 @@ import numpy as np
 import pytest
 
 import targets
-from msenas_hw.cli.app import main
 from msenas_hw.training.checkpoint import Checkpoint, Saved
 
 QUICK = ("--set", "training.batch=256", "--set", "data.samples=8")
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 def affine(rng: np.random.Generator, rows: int, columns: int) -> nir.Affine:
@@ -50,14 +53,9 @@ def model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["train", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
+def run(run: Run) -> Run:
+    """`msenas train`."""
+    return partial(run, "train")
 
 
 def results(folder: Path) -> tuple[list, dict]:
