@@ -76,24 +76,8 @@ function volume(width) {
   const drawing = canvas(
     width,
     height,
-    x
-      .ticks(6)
-      .map((tick) => [
-        svg("line", { x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: bottom, stroke: "var(--grid)" }),
-        label(x(tick), bottom + 17, shown(tick), { "text-anchor": "middle" }),
-      ]),
-    y
-      .ticks(5)
-      .map((tick) => [
-        svg("line", {
-          x1: MARGIN.left,
-          x2: width - MARGIN.right,
-          y1: y(tick),
-          y2: y(tick),
-          stroke: "var(--grid)",
-        }),
-        label(MARGIN.left - 8, y(tick) + 4, digits(tick, 2), { "text-anchor": "end" }),
-      ]),
+    gridX(x, 6, bottom, shown),
+    gridY(y, width, (tick) => digits(tick, 2)),
     label((MARGIN.left + width) / 2, height - 8, "Evaluations", { class: "title", "text-anchor": "middle" }),
     label(6, 14, "Hypervolume, share of the box", { class: "title" }),
     at,

@@ -109,16 +109,27 @@ function key(name, colour) {
     ` ${brief(colour.high, unit)}.`,
   );
 }
+function gridX(x, count, bottom, text) {
+  return x
+    .ticks(count)
+    .map((tick) => [
+      svg("line", { x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: bottom, stroke: "var(--grid)" }),
+      label(x(tick), bottom + 17, text(tick), { "text-anchor": "middle" }),
+    ]);
+}
+function gridY(y, width, text) {
+  return y
+    .ticks(5)
+    .map((tick) => [
+      svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick), stroke: "var(--grid)" }),
+      label(MARGIN.left - 8, y(tick) + 4, text(tick), { "text-anchor": "end" }),
+    ]);
+}
 function axisX(x, name, height, width) {
   const unit = goalOf.get(name).unit,
     bottom = height - MARGIN.bottom;
   return [
-    x
-      .ticks(width < 420 ? 4 : 6)
-      .map((tick) => [
-        svg("line", { x1: x(tick), x2: x(tick), y1: MARGIN.top, y2: bottom, stroke: "var(--grid)" }),
-        label(x(tick), bottom + 17, brief(tick, unit), { "text-anchor": "middle" }),
-      ]),
+    gridX(x, width < 420 ? 4 : 6, bottom, (tick) => brief(tick, unit)),
     label((MARGIN.left + width - MARGIN.right) / 2, height - 8, `${titled(name)} (${better(name)})`, {
       class: "title",
       "text-anchor": "middle",
@@ -128,18 +139,7 @@ function axisX(x, name, height, width) {
 function axisY(y, name, width, height) {
   const unit = goalOf.get(name).unit;
   return [
-    y
-      .ticks(5)
-      .map((tick) => [
-        svg("line", {
-          x1: MARGIN.left,
-          x2: width - MARGIN.right,
-          y1: y(tick),
-          y2: y(tick),
-          stroke: "var(--grid)",
-        }),
-        label(MARGIN.left - 8, y(tick) + 4, brief(tick, unit), { "text-anchor": "end" }),
-      ]),
+    gridY(y, width, (tick) => brief(tick, unit)),
     label(6, 14, `${titled(name)} (${better(name)})`, { class: "title" }),
   ];
 }
