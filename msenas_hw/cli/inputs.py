@@ -75,6 +75,8 @@ def recorded_steps(data: str, shape: tuple[int, ...]) -> int | None:
     if path.suffix != ".npz" or not path.is_file():
         return None
     found = tuple(arrays(path)["x"].shape)
+    if 0 in found:
+        raise DataError(f"{path}: x has shape {found}; allowed at least 1 along each axis")
     return found[1] if len(found) == len(shape) + 2 and found[2:] == shape else None
 
 

@@ -19,16 +19,17 @@ from msenas_hw.cli.train_progress import Follower, following
 from msenas_hw.config import Config, load_config
 from msenas_hw.data import Dataset, configured
 from msenas_hw.report.card import write_cards
-from msenas_hw.search import Study, open_run, setting
+from msenas_hw.search import Setting, Study, open_run, setting
+from msenas_hw.search.devices import structure
 from msenas_hw.search.remeasure import Figures, binds, figures
-from msenas_hw.space import own_task, rules_of
+from msenas_hw.space import Genome, decode, own_task, rules_of
 from msenas_hw.space.genome import BACKPROPAGATION
 from msenas_hw.space.notes import encoding_of, steps_of, with_input
 from msenas_hw.training import Checkpoint, Excess, Observer, Trained, train
 from msenas_hw.training.initial import initial, redrawn
 from msenas_hw.training.rules import Rules
 from msenas_hw.training.samples import Samples, evaluate
-from targets.errors import ConfigError, DataError, UnsupportedNodeError
+from targets.errors import ConfigError, DataError, DoesNotFitError, UnsupportedNodeError
 from targets.files import replacing
 from targets.graph.graph import SpikingGraph
 
@@ -97,10 +98,25 @@ def job_of_run(run: Path, arch: str | None, changes: Sequence[str]) -> Job:
     if transferred:
         place = place / f"on-{Path(config.data.name).stem}"
         told = {"searched_on": folder.config.data.name, "data": config.data.model_dump(mode="json")}
+        _require_fit(name, genome, given, config.data.name)
     if not config.training.rules.root:
         config = _with_rules(config, rules_of(genome, given.task))
     begin = partial(initial, genome, given)
     return Job(name, place, config, data, begin, told=told, run=None if transferred else run)
+
+
+def _require_fit(name: str, genome: Genome, given: Setting, data: str) -> None:
+    """Refuse a network that breaks rules of the chips in the shape of other data; no training mends that."""
+    found = structure(decode(genome, given.task), given.chip, given.others)
+    chips = {given.chip: found["broken"]} | {one: own["broken"] for one, own in found["devices"].items()}
+    for chip, broken in chips.items():
+        if broken:
+            rule, more = broken[0], f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+            raise DoesNotFitError(
+                f"architecture {name} on data {data!r} does not fit {chip}: node {rule['node']!r}: "
+                f"{rule['rule']}: found {rule['found']}, allowed {rule['allowed']}{more}; choose a smaller "
+                "network of the front, or data with fewer pixels"
+            )
 
 
 def _source(config: Config) -> Mapping[str, Any]:
@@ -155,16 +171,17 @@ def conduct(job: Job, seeds: int | None, restart: bool) -> Report:
     An interrupted job continues from its checkpoints; they go once the results are written.
     """
     checkpoints = job.place / "checkpoints"
+    wanted = tuple(range(seeds)) if seeds else job.config.training.seeds
+    first = job.initial(wanted[0])  # what cannot begin leaves no folder behind
     job.place.mkdir(parents=True, exist_ok=True)
     # What would fail after hours of training fails now.
     TemporaryFile(dir=job.place).close()
     if restart:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    wanted = tuple(range(seeds)) if seeds else job.config.training.seeds
     trained, rows, rules = [], [], job.config.training.rules.model_dump(mode="json")
     with following(job.place / "metrics.jsonl", wanted, job.config.training.epochs) as follower:
         for seed in wanted:
-            graph, draw = job.initial(seed)
+            graph, draw = first if seed == wanted[0] else job.initial(seed)
             file = Checkpoint(checkpoints / f"seed{seed}.safetensors", _settings(job))
             trained.append(_trained(job, graph, seed, file, follower))
             rows.append(_row(job, trained[-1], draw))

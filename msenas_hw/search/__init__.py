@@ -100,6 +100,7 @@ def _fill(
 ) -> None:
     """Both stages of a search."""
     config = study.config
+    second_stage.require_rules(config, given.task)
     require_possible(config, given)
     count = workers or (None if ray else config.search.workers)
     Engine(config, given, study.store, report).run(count, ray)

@@ -115,7 +115,7 @@ def closest(found: Sequence[Measured], budget: BudgetConfig) -> BudgetError:
         binding = max(tables[nearest], key=lambda name: tables[nearest][name])
         tail = " (each limit can be met alone, not all together)"
     shortfall = _shortfall(binding, fitting[nearest], budget)
-    return BudgetError(f"{head}; {binding} binds: {shortfall}{tail}. {_advice(binding)}")
+    return BudgetError(f"{head}; {binding} binds: {shortfall}{tail}. {advice(binding)}")
 
 
 _DEAD = "every network is silent or saturated. Give more data.steps, or data with stronger signals"
@@ -138,7 +138,8 @@ def _shortfall(binding: str, measured: Measured, budget: BudgetConfig) -> str:
     )
 
 
-def _advice(binding: str) -> str:
+def advice(binding: str) -> str:
+    """What to do about the constraint that binds (`constraints`)."""
     resource, _, device = binding.partition(" ")
     section = f"budget.devices.{device}" if device else "budget"
     if resource == "fit":

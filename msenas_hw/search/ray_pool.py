@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -19,6 +21,8 @@ LOCAL = "local"
 # Actors that a candidate may lose; a crash or a time-out of its worker is not among them.
 LOSSES = 4
 PROBE_S = 5.0
+# Without a single actor at work: after how long that is said, and after how long it is an error.
+NOTICE_S, PATIENCE_S = 15.0, 600.0
 
 
 class Post:
@@ -50,7 +54,7 @@ class Cluster:
             the search. A cluster to which this process is connected already is used in its place.
 
     Raises:
-        ConfigError: Ray is missing, or no cluster answers.
+        ConfigError: Ray is missing, no cluster answers, or it has no CPU.
     """
 
     def __init__(self, workers: int | None, setting: Setting, timeout_s: float | None, address: str) -> None:
@@ -67,7 +71,12 @@ class Cluster:
         self._ours = not self._ray.is_initialized()
         if self._ours:
             self._connect()
-        self.workers = self._asked or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        total = int(self._ray.cluster_resources().get("CPU", 0))
+        if not total:
+            raise ConfigError(
+                f"--ray {self._address}: the cluster has no CPU, and an actor takes one; add a node"
+            )
+        self.workers = self._asked or total
         self._digest = self._setting.digest()
         self._actor = self._ray.remote(num_cpus=1)(Post)
         self._shared = self._ray.put(self._setting)
@@ -85,7 +94,7 @@ class Cluster:
         """Results with the position of their job, as they are ready.
 
         Raises:
-            MsenasError: the actors do not start, or another version runs on a node.
+            MsenasError: the actors do not start, find no free CPU, or another version runs on a node.
         """
         waiting, losses, left = deque(range(len(jobs))), Counter[int](), len(jobs)
         try:
@@ -114,7 +123,7 @@ class Cluster:
         self, jobs: Sequence[Job], waiting: deque[int], losses: Counter[int]
     ) -> Iterator[tuple[int, Measured]]:
         """What the actors tell next; the job of a lost one waits again."""
-        for told in self._ray.wait([*self._busy, *self._starting], num_returns=1)[0]:
+        for told in self._answers():
             if told in self._starting:
                 self._welcome(told)
                 continue
@@ -134,6 +143,36 @@ class Cluster:
                 continue
             self._idle.append(actor)
             yield index, found
+
+    def _answers(self) -> list[Any]:
+        """The next answer of an actor; a warning and at last an error where none comes to work."""
+        begin, warned = time.monotonic(), False
+        while True:
+            ready: list[Any]
+            ready, _ = self._ray.wait([*self._busy, *self._starting], num_returns=1, timeout=NOTICE_S)
+            if ready:
+                return ready
+            waited = time.monotonic() - begin
+            if self._busy:
+                begin = time.monotonic()
+            elif waited >= PATIENCE_S:
+                raise MsenasError(
+                    f"{self._shortage(waited)}; free some, or give another cluster. Finished evaluations "
+                    "are kept: msenas resume RUN"
+                )
+            elif not warned:
+                warned = True
+                warnings.warn(f"{self._shortage(waited)}; waits up to {PATIENCE_S:g} s", stacklevel=2)
+
+    def _shortage(self, waited_s: float) -> str:
+        total, free = (
+            found.get("CPU", 0.0)
+            for found in (self._ray.cluster_resources(), self._ray.available_resources())
+        )
+        return (
+            f"--ray {self._address}: none of {len(self._starting)} actors of one CPU each has started after "
+            f"{waited_s:.0f} s; of the cluster's {total:g} CPUs {free:g} are free"
+        )
 
     def _welcome(self, told: Any) -> None:
         """Take a started actor into service, once it is sure to compute the same."""

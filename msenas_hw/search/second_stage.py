@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -19,9 +20,10 @@ import numpy as np
 from cost_models.learning import check_learning
 from msenas_hw.config import Config
 from msenas_hw.data import Dataset
+from msenas_hw.search.cheapest import cheapest
 from msenas_hw.search.evaluation import Setting
 from msenas_hw.search.store import Short, Store, Trial
-from msenas_hw.space import Genome, Task, decode, own_task, rules_of, vary_rules
+from msenas_hw.space import Genome, SpaceConfig, Task, decode, own_task, rules_of, vary_rules, with_rules
 from msenas_hw.training.rules import Rules, canonical
 from targets.errors import ConfigError, MsenasError
 
@@ -68,6 +70,43 @@ def halve(
     return left
 
 
+def require_rules(config: Config, task: Task) -> None:
+    """Refuse rules that suit no network of the space, before anything is evaluated.
+
+    What suits a layer depends on its neurons and on the kind of the synapses into it, so one small network
+    of each neuron model and motif stands for all; its cells learn by one rule, the readout by one.
+
+    Raises:
+        ConfigError: no rules of `space.rules` suit any of them, with the reasons of the nearest.
+    """
+    if not config.second_stage.candidates:
+        return
+    reasons = []
+    for genome in _kinds(config.space, task):
+        for cells, readout in product(config.space.rules, repeat=2):
+            try:
+                _candidate(with_rules(genome, cells, readout), "", config, task)
+            except ConfigError as error:
+                reasons.append(str(error))
+            else:
+                return
+    chip, asked = config.second_stage.learns_on, list(config.space.rules)
+    where, advice = (
+        (f".learns_on = {chip!r}", "leave learns_on out, so that networks learn elsewhere")
+        if chip
+        else ("", "give other rules")
+    )
+    raise ConfigError(
+        f"second_stage{where}: space.rules = {asked} suit no network of [space]: {min(reasons, key=len)}; "
+        f"{advice}"
+    )
+
+
+def _kinds(space: SpaceConfig, task: Task) -> Iterator[Genome]:
+    for model, motif in product(space.models, space.motifs):
+        yield next(cheapest(space.model_copy(update={"motifs": (motif,)}), task, model, min(space.widths)))
+
+
 def drawn(front: Sequence[Trial], config: Config, task: Task) -> list[Candidate]:
     """The candidates: the fittest of the front with the rules of their genes, then with rules drawn anew.
 
@@ -101,9 +140,13 @@ def _candidate(genome: Genome, arch: str, config: Config, task: Task) -> Candida
     rules = canonical(graph, Rules.model_validate(rules_of(genome, task)))
     if config.second_stage.learns_on is not None:
         texts = {name: str(rule) for name, rule in rules.named.items()}
-        for row in check_learning(graph, texts, config.second_stage.learns_on):
-            if not row.fits:
-                raise ConfigError(f"layer {row.layer!r}: {row.rule} does not run on the chip: {row.why}")
+        rows = check_learning(graph, texts, config.second_stage.learns_on)
+        unfit = [row for row in rows if not row.fits]
+        if unfit:
+            others = f", nor do {', '.join(row.layer for row in unfit[1:])} by theirs" if unfit[1:] else ""
+            raise ConfigError(
+                f"layer {unfit[0].layer!r} does not learn by {unfit[0].rule}: {unfit[0].why}{others}"
+            )
     return Candidate(f"{arch} {rules.model_dump_json()}", arch, genome, rules)
 
 

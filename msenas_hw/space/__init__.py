@@ -7,7 +7,7 @@ from msenas_hw.space.config import SpaceConfig, Task, own_task
 from msenas_hw.space.decode import decode
 from msenas_hw.space.genome import CellGene, Genome, NodeGene
 from msenas_hw.space.motifs import MOTIFS, Motif, Synapse
-from msenas_hw.space.rules import rules_of, vary_rules
+from msenas_hw.space.rules import rules_of, vary_rules, with_rules
 from msenas_hw.space.size import SpaceSize, estimate_size, size
 from msenas_hw.space.variation import Rates, Shares, crossover, mutate, repair, sample
 
@@ -35,4 +35,5 @@ __all__ = [
     "sample",
     "size",
     "vary_rules",
+    "with_rules",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from msenas_hw.space.canonical import canonical
 from msenas_hw.space.config import SpaceConfig, Task
 from msenas_hw.space.connectome import READOUT, connectome
-from msenas_hw.space.genome import CellGene, Genome, NodeGene
+from msenas_hw.space.genome import Genome
 from msenas_hw.training.rules.assignment import LayerRules
 
 
@@ -25,6 +26,11 @@ def rules_of(genome: Genome, task: Task) -> dict[str, str]:
     return {**rules, READOUT: str(LayerRules(feedback=own.feedback, temporal=own.temporal))}
 
 
+def with_rules(genome: Genome, cells: str, readout: str) -> Genome:
+    """The same architecture, every population of a cell learning by `cells`, the readout by `readout`."""
+    return _ruled(genome, lambda rule: cells, lambda rule: readout)
+
+
 def vary_rules(genome: Genome, rng: np.random.Generator, config: SpaceConfig, rate: float = 1.0) -> Genome:
     """The same architecture; each layer's rule is drawn again from `config.rules` with probability `rate`."""
 
@@ -32,11 +38,12 @@ def vary_rules(genome: Genome, rng: np.random.Generator, config: SpaceConfig, ra
         chosen = config.rules[int(rng.integers(len(config.rules)))]
         return chosen if rng.random() < rate else current
 
-    def varied(node: NodeGene) -> NodeGene:
-        return replace(node, rule=drawn(node.rule))
+    return _ruled(genome, drawn, drawn)
 
-    def cell(gene: CellGene) -> CellGene:
-        return replace(gene, nodes=tuple(varied(node) for node in gene.nodes))
 
-    cells = tuple(cell(gene) for gene in genome.cells)
-    return replace(genome, cells=cells, readout_rule=drawn(genome.readout_rule))
+def _ruled(genome: Genome, cells: Callable[[str], str], readout: Callable[[str], str]) -> Genome:
+    ruled = tuple(
+        replace(cell, nodes=tuple(replace(node, rule=cells(node.rule)) for node in cell.nodes))
+        for cell in genome.cells
+    )
+    return replace(genome, cells=ruled, readout_rule=readout(genome.readout_rule))

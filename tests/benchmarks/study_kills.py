@@ -2,11 +2,12 @@
 
     python tests/benchmarks/study_kills.py [--kills 20] [--workers 1 2] [--what search workers node]
 
-For each number of workers: the whole search killed (`kill -9`) at random moments and resumed, then one
-search whose worker processes are killed at random moments; with `node`, also a search on a Ray cluster of
-two nodes, of which one is killed. All are compared with one search in one process that nobody disturbed,
-table by table of `study.sqlite`, the time that an evaluation took aside. One JSON line for each; exit code
-1 where a row differs.
+For each number of workers: the whole search killed (`kill -9`) again and again and resumed, then one search
+whose worker processes are killed, one at a time; with `node`, also a search on a Ray cluster of two nodes,
+of which one is killed. A kill falls into an evaluation: a random time after a random number of evaluations
+was stored since the last start or kill. All are compared with one search in one process that nobody
+disturbed, table by table of `study.sqlite`, the time that an evaluation took aside. One JSON line for each;
+exit code 1 where a row differs.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ TABLES = {
     "generations": "SELECT * FROM generations ORDER BY generation",
 }
 Rows = dict[str, list[tuple[Any, ...]]]
+# Evaluations to wait for before a kill, at most, and seconds after them: about as long as one takes.
+MOST_STORED, LATEST_S = 3, 0.5
+POLL_S = 0.02
 
 
 def main() -> None:
@@ -53,7 +57,6 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--within", type=float, help="latest moment; by default the time of a whole search")
     parser.add_argument("--what", nargs="+", choices=WHAT, default=WHAT[:2], help=f"one or more of {WHAT}")
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -63,13 +66,12 @@ def main() -> None:
         begin = time.monotonic()
         finish(start(folder / "whole", 1))
         seconds = time.monotonic() - begin
-        latest = options.within or seconds
         whole, same = rows(folder / "whole"), []
         told(same, whole, whole, killed="nothing", workers=1, seconds=round(seconds, 1))
         for workers in options.workers:
             found: dict[Path, list[int]] = {}
             if "search" in options.what:
-                found |= kill_drivers(folder, workers, options.kills, latest, rng)
+                found |= kill_drivers(folder, workers, options.kills, rng)
             if "workers" in options.what:
                 run = folder / f"workers{workers}"
                 found[run] = kill_workers(run, workers, options.kills, rng)
@@ -104,11 +106,17 @@ def finish(process: subprocess.Popen[bytes]) -> None:
         sys.exit(f"the search ended with exit code {process.returncode}")
 
 
-def kill_drivers(
-    folder: Path, workers: int, kills: int, latest: float, rng: random.Random
-) -> dict[Path, list[int]]:
-    """Kill a search at any moment up to `latest` seconds after its start, and resume it, until it is
-    through; then begin another one, until there were `kills` kills.
+def disturbed(process: subprocess.Popen[bytes], run: Path, rng: random.Random) -> bool:
+    """Wait for the moment of a kill; False where the search ends before it."""
+    wanted = evaluated(run) + rng.randint(1, MOST_STORED)
+    while evaluated(run) < wanted and process.poll() is None:
+        time.sleep(POLL_S)
+    time.sleep(rng.uniform(0, LATEST_S))
+    return process.poll() is None
+
+
+def kill_drivers(folder: Path, workers: int, kills: int, rng: random.Random) -> dict[Path, list[int]]:
+    """Kill a search and resume it until it is through; then begin another, until there were `kills` kills.
 
     Returns:
         For each search, the evaluations in its study at each kill.
@@ -116,27 +124,22 @@ def kill_drivers(
     runs: dict[Path, list[int]] = {}
     while (left := kills - sum(map(len, runs.values()))) > 0:
         run = folder / f"search{workers}-{len(runs)}"
-        runs[run], through = [], False
-        while not through and len(runs[run]) < left:
+        runs[run] = []
+        process = start(run, workers)
+        while len(runs[run]) < left and disturbed(process, run, rng):
+            process.kill()
+            process.wait()
+            runs[run].append(evaluated(run))
             process = start(run, workers)
-            try:
-                through = process.wait(rng.uniform(0, latest)) == 0
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                runs[run].append(evaluated(run))
-        if not through:
-            finish(start(run, workers))
+        finish(process)
     return runs
 
 
 def kill_workers(run: Path, workers: int, kills: int, rng: random.Random) -> list[int]:
-    """Kill processes below one search, up to `kills`, one at a time, once some evaluate."""
-    process, moments = start(run, workers), []
-    while process.poll() is None:
-        time.sleep(rng.uniform(0, 1.0))
-        below = descendants(process.pid)
-        if len(below) > 1 and len(moments) < kills:
+    """Kill processes below one search, up to `kills`, one at a time: a worker, or the template of all."""
+    process, moments = start(run, workers), list[int]()
+    while len(moments) < kills and disturbed(process, run, rng):
+        if below := descendants(process.pid):
             os.kill(rng.choice(below), signal.SIGKILL)
             moments.append(evaluated(run))
     finish(process)
@@ -150,9 +153,9 @@ def kill_node(run: Path) -> list[int]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    process, moments = start(run, 2, "--ray", cluster.address), []
+    process, moments = start(run, 2, "--ray", cluster.address), list[int]()
     while process.poll() is None:
-        time.sleep(0.05)
+        time.sleep(POLL_S)
         if not moments and evaluated(run) >= 10:
             cluster.remove_node(node, allow_graceful=False)
             moments.append(evaluated(run))
@@ -162,7 +165,7 @@ def kill_node(run: Path) -> list[int]:
 
 
 def descendants(parent: int) -> list[int]:
-    """Processes below one, by their numbers."""
+    """Processes below one, by their numbers: of a search the template, and the workers that it forks."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -169,3 +169,16 @@ def test_data_without_a_test_part_are_refused_before_training(tmp_path, capsys):
     assert "the test part has no samples" in err
     assert "epoch" not in err
     assert not (tmp_path / "run" / "artifacts").exists()
+
+
+def test_a_transfer_that_does_not_fit_is_refused_and_leaves_nothing(run, tmp_path, capsys):
+    """Of 160 x 160 pixels, halved twice at most, the readout reads more neurons than a core has in-axons."""
+    arch = Study.open(run).chosen
+    parts = ["train"] * 12 + ["validation"] * 4 + ["test"] * 4
+    x = np.random.default_rng(0).random((20, 160, 160))
+    np.savez(tmp_path / "large.npz", x=x, y=np.arange(20) % 3, split=parts)
+    code, _, err = call(capsys, "train", run, "--arch", arch, "--set", f"data.name={tmp_path / 'large.npz'}")
+    assert code == 3
+    assert f"architecture {arch} on data" in err
+    assert "allowed 4096" in err
+    assert not (run / "artifacts" / arch / "on-large").exists()

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from msenas_hw.config import parse_config
-from msenas_hw.search import search
-from targets.errors import ConfigError
+from msenas_hw.search import ray_pool, search
+from targets.errors import ConfigError, MsenasError
 
 SMALL = {
     "data": {"samples": 4, "steps": 4},
@@ -62,3 +62,60 @@ def test_an_address_where_nobody_listens_is_told(config):
     pytest.importorskip("ray", reason="extra ray is not installed")
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9: no Ray cluster answers"):
         search(config(), ray="127.0.0.1:9")
+
+
+class Full:
+    """A cluster of so many CPUs, all held by others: an actor is made and never answers."""
+
+    def __init__(self, cpus):
+        self._cpus = cpus
+        self.killed = 0
+
+    def is_initialized(self):
+        return True
+
+    def cluster_resources(self):
+        return {"CPU": self._cpus} if self._cpus else {}
+
+    def available_resources(self):
+        return {}
+
+    def put(self, value):
+        return value
+
+    def remote(self, *given, **options):
+        return self if "num_cpus" not in options else lambda cls: self
+
+    @property
+    def digest(self):
+        return Answer()
+
+    def wait(self, references, num_returns, timeout):
+        return [], references
+
+    def kill(self, actor):
+        self.killed += 1
+
+
+class Answer:
+    def remote(self):
+        return object()
+
+
+def test_a_cluster_without_a_free_cpu_is_told_and_given_up(config, monkeypatch):
+    full = Full(4.0)
+    monkeypatch.setattr(ray_pool, "_imported", lambda: full)
+    monkeypatch.setattr(ray_pool, "PATIENCE_S", 0.05)
+    told = r"--ray there: none of 4 actors .* of the cluster's 4 CPUs 0 are free"
+    with (
+        pytest.warns(UserWarning, match=told + "; waits up to"),
+        pytest.raises(MsenasError, match=told + "; free some"),
+    ):
+        search(config(), ray="there")
+    assert full.killed == 4
+
+
+def test_a_cluster_without_any_cpu_is_refused(config, monkeypatch):
+    monkeypatch.setattr(ray_pool, "_imported", lambda: Full(0))
+    with pytest.raises(ConfigError, match="--ray there: the cluster has no CPU"):
+        search(config(), ray="there")

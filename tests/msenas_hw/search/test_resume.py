@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 from msenas_hw.config import load_config
 from msenas_hw.search import resume, search
@@ -27,34 +28,20 @@ population = 6
 generations = 3
 seed = 1
 """
-PROGRAM = "from msenas_hw.cli.app import main; main()"
 
 
-def evaluated(run: Path) -> int:
-    try:
-        # What a killed search left half written can only be taken back by one who may write.
-        database = sqlite3.connect(f"file:{run / 'study.sqlite'}?mode=rw", uri=True, timeout=30.0)
-        try:
-            return int(database.execute("SELECT count(*) FROM evaluations").fetchone()[0])
-        finally:
-            database.close()
-    except sqlite3.OperationalError:
-        return 0
+def _study() -> Any:
+    """The study of many kills, whose ways to watch a search these tests share."""
+    path = Path(__file__).parents[2] / "benchmarks" / "study_kills.py"
+    spec = spec_from_file_location("study_kills", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def descendants(parent: int) -> list[int]:
-    """Processes below one: the template, and the workers that it forks."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found, below = [], [parent]
-    while below:
-        below = [process for process, above in parents.items() if above in below]
-        found.extend(below)
-    return found
+kills = _study()
 
 
 def alive(process: int) -> bool:
@@ -64,16 +51,14 @@ def alive(process: int) -> bool:
         return False
 
 
-def killed(config: Path, run: Path) -> None:
+def killed(run: Path) -> None:
     """Start a search of two workers and kill it, as power cut does, once it has some evaluations."""
-    command = [sys.executable, "-c", PROGRAM, "search", str(config), "--run", str(run), "--workers", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = kills.start(run, 2)
     wanted = random.randint(1, 8)
-    limit = time.monotonic() + 120
-    while evaluated(run) < wanted and process.poll() is None and time.monotonic() < limit:
+    limit = time.monotonic() + 300
+    while kills.evaluated(run) < wanted and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)
-    workers = descendants(process.pid)
+    workers = kills.descendants(process.pid)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     limit = time.monotonic() + 20
@@ -84,10 +69,10 @@ def killed(config: Path, run: Path) -> None:
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
-    file = tmp_path / "experiment.toml"
+    file = tmp_path / "small.toml"  # as `kills.start` calls it
     file.write_text(CONFIG)
-    killed(file, tmp_path / "killed")
-    before = evaluated(tmp_path / "killed")
+    killed(tmp_path / "killed")
+    before = kills.evaluated(tmp_path / "killed")
     cached: list[int] = []
     resumed = resume(tmp_path / "killed", report=lambda progress: cached.append(progress.cached))
     whole = search(load_config(file))
@@ -108,7 +93,7 @@ def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
     file = tmp_path / "experiment.toml"
     file.write_text(CONFIG)
     run = tmp_path / "run"
-    command = [sys.executable, "-c", PROGRAM, "search", str(file), "--run", str(run), "--workers", "2"]
+    command = [sys.executable, "-c", kills.PROGRAM, "search", str(file), "--run", str(run), "--workers", "2"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -121,7 +106,7 @@ def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
 
     def starting() -> bool:
         # Before the run folder is there, other children come and go.
-        return (run / "run.toml").exists() and bool(descendants(process.pid))
+        return (run / "run.toml").exists() and bool(kills.descendants(process.pid))
 
     while not starting() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from cost_models.learning import LearningRow
 from msenas_hw.config import Config, parse_config
 from msenas_hw.search import Short, Study, resume, search, second_stage
 from msenas_hw.search.second_stage import halve
-from msenas_hw.space import rules_of
+from msenas_hw.space import Task, rules_of
 from targets.errors import ConfigError
 
 STAGE = {"candidates": 6, "epochs": [1, 2], "keep": 0.5}
@@ -122,12 +123,34 @@ def test_two_stages_of_a_real_search_train_and_choose(tmp_path: Path) -> None:
     assert study.chosen in {short.arch for short in shorts if short.rung == 1}
 
 
-def test_only_rules_that_the_chip_can_run_are_candidates(
-    quick: None, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+def test_rules_that_suit_no_network_are_refused_before_anything_is_evaluated(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scored(monkeypatch)
-    frozen = {"rules": ["frozen", "bp"]}
-    study = search(config(second_stage={**STAGE, "candidates": 1}, space=frozen))
-    assert study.shorts()
-    with pytest.raises(ConfigError, match=r"no rules of space.rules suit .* does not run on the chip"):
-        search(config(second_stage={**STAGE, "learns_on": "loihi2"}, space=SPACE))
+    monkeypatch.setattr("msenas_hw.search.engine.Engine.run", None)
+    with pytest.raises(ConfigError, match=r"learns_on = 'loihi2'.*'readout'.*IF.*; leave learns_on out"):
+        search(config(second_stage={**STAGE, "learns_on": "loihi2"}, space={"rules": ["frozen", "bp+trace"]}))
+    with pytest.raises(ConfigError, match=r"'cell1.A' does not learn by bp\+dfa.*Conv2d.*, nor do .*readout"):
+        search(config(second_stage={**STAGE, "learns_on": "loihi2"}, space={"rules": ["dfa"]}))
+
+
+def test_on_chip_rules_pass_where_a_network_can_learn_by_them(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with frozen cells below a readout that could: the check then asks no more."""
+    asked = []
+
+    def learns(graph: Any, rules: dict[str, str], device: str) -> tuple[Any, ...]:
+        asked.append(rules)
+        rows = [
+            LearningRow(name, rule, "frozen" in rule or name == "readout", "no")
+            for name, rule in rules.items()
+        ]
+        return tuple(rows)
+
+    monkeypatch.setattr(second_stage, "check_learning", learns)
+    experiment = config(
+        second_stage={**STAGE, "learns_on": "loihi2"}, space={"rules": ["bp+trace", "frozen"]}
+    )
+    second_stage.require_rules(experiment, Task((1, 8, 8), 10, 4))
+    assert [set(rules.values()) for rules in asked][-1] == {"bp+frozen", "bp+trace"}
+    assert len(asked) == 3
