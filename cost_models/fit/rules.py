@@ -10,7 +10,9 @@ from cost_models.fit.chips import Chip
 from cost_models.fit.network import ChipNetwork
 from cost_models.fit.place import Layout
 from cost_models.fit.report import Broken
+from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
+from targets.loihi.normalise import decay_groups
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,20 @@ def compartments(case: Case) -> Iterator[Finding]:
     yield from _alone(case, "compartments", "merge the biases of this population")
 
 
+def profiles(case: Case) -> Iterator[Finding]:
+    """Neurons of a population may have as many pairs of decays as a core has compartment profiles, of which
+    the constant sources beside them take one.
+    """
+    constants = {source.follows for source in case.network.placed("constant")}
+    for name in case.graph.populations:
+        allowed = case.chip.device.integer("profiles") - (name in constants)
+        found = decay_groups(dynamics(case.graph, name))
+        if found > allowed:
+            yield Finding(
+                name, found, allowed, "share time constants between neurons, or split the population"
+            )
+
+
 def axonal_delay(case: Case) -> Iterator[Finding]:
     """What a hop's delay leaves after alignment must not exceed the axonal delay of the chip."""
     for late in case.network.late:
@@ -150,6 +166,6 @@ LOIHI2: tuple[Rule, ...] = (
     compartments,
     cores,
 )
-LOIHI1: tuple[Rule, ...] = (*LOIHI2[:3], graded_input, *LOIHI2[3:-1], axonal_delay, cores)
+LOIHI1: tuple[Rule, ...] = (*LOIHI2[:3], graded_input, *LOIHI2[3:-1], profiles, axonal_delay, cores)
 # Without these a placement does not exist on however many cores.
 UNPLACEABLE = frozenset({"cycle", "linear", "fan_in", "fan_out", "synapse_memory", "compartments"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import nir
@@ -92,6 +92,20 @@ def attempt(graph: SpikingGraph, chosen: Formats) -> tuple[Program | None, tuple
         table=tuple(row for part in parts for row in part.table),
     )
     return program, ()
+
+
+def relowered(program: Program, name: str, chosen: Formats) -> Program | None:
+    """`program` with population `name` and its hops in the formats `chosen`; None where they do not fit."""
+    graph, folding = program.graph, fold_graph(program.graph)
+    part = _lower_population(graph, name, folding, align(folding, graph.inputs), chosen)
+    if part.problems:
+        return None
+    return replace(
+        program,
+        populations=tuple(part.population if p.name == name else p for p in program.populations),
+        hops=tuple(part.hops.get(i, hop) for i, hop in enumerate(program.hops)),
+        table=(*(row for row in program.table if row.node != name), *part.table),
+    )
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def _population_refusals(graph: SpikingGraph, name: str) -> list[Refusal]:
         values = getattr(terms, field)
         if values is not None and not (values.min() >= 0.0 and values.max() <= 1.0):
             found.append(Refusal(name, f"{field} is {values.min()}, allowed 0 to 1", "use a dt below tau"))
-    groups = _profiles(terms)
+    groups = decay_groups(terms)
     if groups > limits.PROFILES_MAX:
         reason = f"its neurons fall into {groups} groups of equal decays, allowed {limits.PROFILES_MAX} "
         hint = "share time constants between neurons, or split the population"
@@ -153,7 +153,7 @@ def _population_refusals(graph: SpikingGraph, name: str) -> list[Refusal]:
     return found
 
 
-def _profiles(terms: Dynamics) -> int:
+def decay_groups(terms: Dynamics) -> int:
     """Hardware populations that the neurons need: thresholds and gains fold into rows, decays do not."""
     fields = [
         field(values.astype(np.float64).ravel())

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from targets.checks import check_input
 from targets.errors import ConfigError, DataError
-from targets.loihi.kernels.dense import DenseEngine
+from targets.loihi.kernels.compiled import CompiledEngine
 from targets.loihi.kernels.engine import Engine, NotSpikesError, Recording
-from targets.loihi.kernels.events import EventEngine
+from targets.loihi.kernels.torch_engine import TorchEngine
 from targets.loihi.program import Program
 from targets.loihi.relays import check_relayed
 from targets.loihi.storage import save_program
@@ -31,7 +31,7 @@ PRODUCTS = ("events", "dense")
 
 
 def engine(program: Program, kernels: str = "auto", device: str = "cpu", products: str = "events") -> Engine:
-    """What runs `program`: event-driven C kernels on the processor, else dense products in torch.
+    """What runs `program`: C kernels on the processor, event-driven or dense, else dense products in torch.
 
     Args:
         kernels: "auto" (C where a compiler is there; MSENAS_KERNELS overrules), "c" or "torch".
@@ -46,9 +46,9 @@ def engine(program: Program, kernels: str = "auto", device: str = "cpu", product
         raise ConfigError(f"loihi: products {products!r}, allowed {', '.join(PRODUCTS)}")
     if device == "cpu":
         found = choose_kernels(kernels, KERNELS)
-        if found.library is None or products == "dense":
-            return DenseEngine(program, library=found.library)
-        return EventEngine(program, found.library)
+        if found.library is None:
+            return TorchEngine(program)
+        return CompiledEngine(program, found.library, products == "dense")
     if kernels == "c":
         raise ConfigError(f"loihi: kernels 'c' on device {device!r}, allowed on 'cpu'")
     try:
@@ -56,7 +56,7 @@ def engine(program: Program, kernels: str = "auto", device: str = "cpu", product
     except (RuntimeError, AssertionError) as error:
         said = str(error).splitlines()[0]
         raise ConfigError(f"loihi: device {device!r} is not there: {said}") from None
-    return DenseEngine(program, device)
+    return TorchEngine(program, device)
 
 
 class LoihiExecutable:

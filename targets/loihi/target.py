@@ -28,7 +28,7 @@ class LoihiOptions:
             the least error on `calibration`, the fewest bits of equal error. Like `calibration`, used
             where the graph is lowered here. By default the widths that the graph names itself, else 8.
         calibration: input [T, B, *input]; scales and exponents are chosen by the spikes that it causes
-            in the float network.
+            in the float network, and taken where the lowered one's outputs are as near to the float ones.
         program: an already lowered network.
         kernels: "auto" (C where a compiler is there, else torch; MSENAS_KERNELS overrules), "c" or "torch".
         device: a device of torch; any but "cpu" runs in torch.
@@ -89,9 +89,5 @@ def _formats(graph: SpikingGraph, options: LoihiOptions) -> Formats:
         return given
     # Here, so that a lowering without data does not build the float network.
     from targets.loihi.calibrate import calibrated
-    from targets.reference.target import ReferenceOptions, ReferenceTarget
 
-    read = (*graph.inputs, *graph.populations)
-    run = ReferenceTarget().compile(graph, ReferenceOptions()).run(options.calibration, read)
-    sent = {name: np.asarray(run.spikes[name]).reshape(run.steps * run.samples, -1) for name in read}
-    return calibrated(graph, sent, given, auto)
+    return calibrated(graph, options.calibration, given, auto)

@@ -6,8 +6,9 @@
 Each network is trained in floating point, run on the Loihi simulator as it is and with formats calibrated on
 training samples, then trained further with its weights on the chip's grid and run again. Accuracies are those
 of the test part; every choice, of an epoch or of a format, is made on the other parts. A row is printed and
-appended to FILE as it is done; rows that FILE holds are not computed again. At the end stands the table of
-README.md, in points of accuracy against floating point.
+appended to FILE as it is done; rows that FILE holds are not computed again. `--models` keeps the trained
+networks in a folder and takes those that it holds. At the end stands the table of README.md, in points of
+accuracy against floating point.
 
 digits: the first networks of the quickstart's space that a Loihi core can hold, with new weights for each
 seed. NMNIST.npz: recordings (`xyp`, `t`, `off`, `y`), binned in 10 steps, a network of two convolutions;
@@ -40,7 +41,9 @@ from msenas_hw.training.initial import redrawn
 from targets import SpikingGraph
 
 BITS = (8, 4)
+# Training samples that initial weights are scaled on, and that formats are chosen on.
 SAMPLES = 64
+CALIBRATION = 256
 FLOAT = {"digits": 30, "nmnist": 12}
 FURTHER = {"digits": 15, "nmnist": 6}
 # For weights that are trained already.
@@ -63,6 +66,19 @@ class Case:
     def encoded(self) -> tuple[str, int]:
         """Encoding and steps."""
         return ENCODING[self.kind], STEPS[self.kind]
+
+    def trained(
+        self, graph: SpikingGraph, config: TrainingConfig, name: str, folder: Path | None
+    ) -> SpikingGraph:
+        """`graph` after training, or the network of that `name` that `folder` holds."""
+        label = "-".join(str(value) for value in (*self.key.values(), name))
+        path = folder / f"{label}.nir" if folder else None
+        if path and path.exists():
+            return targets.load(path)
+        found = train(graph, self.data, *self.encoded, config, self.seed).graph
+        if path:
+            targets.save(found, path)
+        return found
 
 
 def digits(networks: int, seeds: int) -> Iterator[Case]:
@@ -139,12 +155,12 @@ def convolutions() -> SpikingGraph:
     return SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 1e-3})
 
 
-def measured(case: Case) -> dict[str, Any]:
+def measured(case: Case, models: Path | None) -> dict[str, Any]:
     """Accuracies of a network, before and after training for fixed point."""
     config = TrainingConfig(epochs=FLOAT[case.kind])
-    first = train(case.graph, case.data, *case.encoded, config, case.seed).graph
+    first = case.trained(case.graph, config, "float", models)
     row: dict[str, Any] = {**case.key, "float": accuracy(case, first, "reference")}
-    x, _ = case.data.inputs("train", *case.encoded, SAMPLES)
+    x, _ = case.data.inputs("train", *case.encoded, CALIBRATION)
     x = x.reshape(*x.shape[:2], *first.shapes[first.inputs[0]])
     for bits in BITS:
         row[f"fixed{bits}"] = accuracy(case, first, "loihi", weight_bits=bits)
@@ -157,7 +173,7 @@ def measured(case: Case) -> dict[str, Any]:
                 "float_share": 0.0,
             }
         )
-        after = train(first, case.data, *case.encoded, further, case.seed).graph
+        after = case.trained(first, further, f"{bits}bits", models)
         row[f"trained{bits}_float"] = accuracy(case, after, "reference")
         row[f"trained{bits}"] = accuracy(case, after, "loihi", weight_bits=bits)
     return row
@@ -194,7 +210,10 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--models", type=Path, help="a folder for the trained networks")
     options = parser.parse_args()
+    if options.models:
+        options.models.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     lines = options.output.read_text().splitlines() if options.output.exists() else []
@@ -207,7 +226,7 @@ def main() -> None:
     for case in cases:
         if tuple(case.key.values()) in done:
             continue
-        rows.append(measured(case))
+        rows.append(measured(case, options.models))
         line = json.dumps(rows[-1])
         print(line, flush=True)
         with options.output.open("a") as file:

@@ -1,13 +1,13 @@
 """The Loihi simulator against Lava's fixed point: every spike, u and v of random networks.
 
     python tests/benchmarks/study_lava_agreement.py [--networks 50] [--neuron-steps 10000000] [--seed 0]
-        [--kernels auto c torch] [--format json]
+        [--engines events dense torch] [--format json]
 
 Networks in turn are drawn from the search space (five motifs, skips, feedback, convolutions with stride, IF,
 LIF and CubaLIF) and grown by hand (pooling, scales, biases, convolutions on planes and lines, delays,
 self-loops). Weights have 2 to 8 bits. Every second program is driven to the limits: exponents at which
-currents wrap, the widest biases, the highest thresholds, so that membranes are clipped. It ends with 1 where
-one value differs.
+currents wrap, the widest biases, the highest thresholds, so that membranes are clipped. Every engine named
+runs each network; neuron-steps are those of one engine. It ends with 1 where one value differs.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ from targets.loihi.program import FixedPopulation, Program
 from targets.loihi.simulator import LoihiExecutable
 
 STEPS, SAMPLES = 40, 3
+ENGINES = {
+    "events": {"kernels": "c"},
+    "dense": {"kernels": "c", "products": "dense"},
+    "torch": {"kernels": "torch"},
+}
 TIMEOUT_S = 600.0
 SPACE = SpaceConfig(cells=(1, 4), widths=(4, 8, 12), max_halvings=1)
 
@@ -152,21 +157,23 @@ def draw(number: int, seed: int) -> tuple[Program, np.ndarray]:
     raise AssertionError(f"network {number}: no graph can be lowered")
 
 
-def compared(program: Program, x: np.ndarray, kernels: str) -> Counter[str]:
+def compared(program: Program, x: np.ndarray, engines: list[str]) -> Counter[str]:
     """Values compared and differing in one network, and how often its limits were met."""
     names = list(program.graph.populations)
-    ours = LoihiExecutable(program, kernels).run(x, record=names, states=True)
     options = LavaOptions("fixed", TIMEOUT_S, program)
     lava = LavaTarget().compile(program.graph, options).run(x, record=names, states=True)
     found: Counter[str] = Counter(networks=1)
+    for engine in engines:
+        ours = LoihiExecutable(program, **ENGINES[engine]).run(x, record=names, states=True)
+        for name in names:
+            found["differing_s"] += int((ours.spikes[name] != lava.spikes[name]).sum())
+            for kind in "uv":
+                found[f"differing_{kind}"] += int((ours.states[name][kind] != lava.states[name][kind]).sum())
     for name in names:
-        found["neuron_steps"] += ours.spikes[name].size
-        found["differing_s"] += int((ours.spikes[name] != lava.spikes[name]).sum())
-        for kind in "uv":
-            found[f"differing_{kind}"] += int((ours.states[name][kind] != lava.states[name][kind]).sum())
-        found["spikes"] += int(ours.spikes[name].sum())
-        found["clipped"] += int((abs(ours.states[name]["v"]) == limits.STATE_MAX).sum())
-        found["near_the_wrap"] += int((abs(ours.states[name]["u"]) > 2**22).sum())
+        found["neuron_steps"] += lava.spikes[name].size
+        found["spikes"] += int(lava.spikes[name].sum())
+        found["clipped"] += int((abs(lava.states[name]["v"]) == limits.STATE_MAX).sum())
+        found["near_the_wrap"] += int((abs(lava.states[name]["u"]) > 2**22).sum())
     found.update(f"model_{type(program.graph.nodes[n]).__name__}" for n in names)
     return found
 
@@ -177,7 +184,7 @@ def study(options: argparse.Namespace) -> dict[str, Any]:
     number, began = 0, time.perf_counter()
     while total["networks"] < options.networks or total["neuron_steps"] < options.neuron_steps:
         program, x = draw(number, options.seed)
-        found = compared(program, x, options.kernels)
+        found = compared(program, x, options.engines)
         total += found
         differing = [found[f"differing_{kind}"] for kind in "suv"]
         print(
@@ -196,7 +203,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--neuron-steps", type=int, default=10**7)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kernels", choices=["auto", "c", "torch"], default="auto")
+    parser.add_argument("--engines", nargs="+", choices=[*ENGINES], default=["events", "dense"])
     parser.add_argument("--format", choices=["table", "json"], default="table")
     options = parser.parse_args()
     found = study(options)

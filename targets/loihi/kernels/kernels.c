@@ -23,7 +23,7 @@ typedef int32_t ints __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int16_t shorts __attribute__((vector_size(32), aligned(2), may_alias));
 typedef int16_t halves __attribute__((vector_size(16), aligned(2), may_alias));
 
-/* Synapses of one hop; of `dense` and `first` one is null. */
+/* Synapses of one hop; of `dense`, `first` and `weights` all but one are null. */
 typedef struct {
     int64_t source, delay;
     /* [source, width] weights, summed by at most `most` at a time, then shifted by `exponent`. */
@@ -40,6 +40,15 @@ typedef struct {
     /* Source i is (i / divisor, i % divisor): pixel and channel, or, `planar`, channel and pixel. The divisor
      * is 2^shift, unless `shift` is negative. */
     int64_t divisor, shift, planar;
+    /* Of a product: a block of weights is, for each strip of STRIP of its `width` neurons (the last may be of LANES),
+     * [pairs, strip, 2], two source channels side by side. A kind [first row, rows, first block, blocks] is rows of
+     * neurons that multiply the same blocks, found at `blocks` in `weights`; a row of `table` is the first neuron, and
+     * for each block where the source's values lie, of which a step has `size`. */
+    const int16_t *weights;
+    const int32_t *blocks;
+    const int32_t *table;
+    const int64_t *kinds;
+    int64_t kind_count, pairs, size;
 } hop;
 
 /* A source of spikes: planes of spikes +1 and, for an input, -1, kept for `depth` steps as masks of bits. */
@@ -50,7 +59,9 @@ typedef struct {
 } node;
 
 typedef struct {
-    int64_t node, first_hop, last_hop;
+    /* Populations of one `group` come one after the other and feed each other; `together`: one in no cycle, whose
+     * steps of a stretch are taken at once. */
+    int64_t node, first_hop, last_hop, group, together;
     /* `narrow`: no current leaves 16 bits before it is shifted by `exponent`. `remembers`: anything of u is kept.
      * `shared`: all neurons keep the same. `wraps`: a current may leave 24 bits. */
     int32_t narrow, exponent, remembers, shared, wraps, subtract, threshold;
@@ -71,8 +82,16 @@ typedef struct {
     int64_t *u_every, *v_every;
 } population;
 
+/* Of one step, or of a stretch: currents, positions of events, values of a source. */
 typedef struct {
-    int64_t batch, steps, elapsed, inputs, populations, widest;
+    void *current;
+    int32_t *events;
+    int16_t *values;
+} buffers;
+
+typedef struct {
+    /* `widest` and `values`: neurons of a node and values of a hop, at most; of up to `stretch` steps at once. */
+    int64_t batch, steps, elapsed, inputs, populations, stretch, widest, values;
     const node *nodes;
     const hop *hops;
     const population *members;
@@ -150,87 +169,6 @@ static int split(const float *x, int64_t n, int64_t words, uint64_t *positive, u
         negative[w] = down;
     }
     return other != 0;
-}
-
-INLINE void add_short(int32_t *to, shorts sum, int64_t shift, int32_t sign) {
-    halves low, high;
-    memcpy(&low, &sum, sizeof low);
-    memcpy(&high, (char *)&sum + sizeof low, sizeof high);
-    *(ints *)to += (__builtin_convertvector(low, ints) << (int)shift) * sign;
-    *(ints *)(to + LANES) += (__builtin_convertvector(high, ints) << (int)shift) * sign;
-}
-
-INLINE void gather_as(int vectors, int narrow, const hop *h, int64_t at, const int32_t *events, int64_t n,
-                      int32_t sign, void *current) {
-    for (int64_t from = 0; from < n; from += h->most) {
-        int64_t to = n - from < h->most ? n : from + h->most;
-        shorts sum[BLOCK / 16];
-        for (int k = 0; k < vectors; k++) sum[k] = (shorts){0};
-        for (int64_t i = from; i < to; i++) {
-            const int16_t *row = h->dense + events[i] * h->width + at;
-            for (int k = 0; k < vectors; k++) sum[k] += *(const shorts *)(row + 16 * k);
-        }
-        for (int k = 0; k < vectors; k++)
-            if (narrow) *(shorts *)((int16_t *)current + at + 16 * k) += sign < 0 ? -sum[k] : sum[k];
-            else add_short((int32_t *)current + at + 16 * k, sum[k], h->exponent, sign);
-    }
-}
-
-/* Sums over the dense rows of the active sources. */
-INLINE void gather_all(int narrow, const hop *h, const int32_t *events, int64_t n, int32_t sign, void *current) {
-    int64_t at = 0;
-    for (; at + BLOCK <= h->width; at += BLOCK) gather_as(BLOCK / 16, narrow, h, at, events, n, sign, current);
-    for (; at + 64 <= h->width; at += 64) gather_as(4, narrow, h, at, events, n, sign, current);
-    for (; at < h->width; at += 16) gather_as(1, narrow, h, at, events, n, sign, current);
-}
-
-static void gather(int narrow, const hop *h, const int32_t *events, int64_t n, int32_t sign, void *current) {
-    if (narrow) gather_all(1, h, events, n, sign, current);
-    else gather_all(0, h, events, n, sign, current);
-}
-
-/* Adds the runs of the active sources where they belong: a run is `units` vectors of values. */
-#define SCATTER(name, value, vector)                                                                             \
-    INLINE void name(int64_t units, const hop *h, const int32_t *events, int64_t n, int negative, value *to) {    \
-        for (int64_t i = 0; i < n; i++) {                                                                        \
-            uint32_t event = events[i], divisor = h->divisor;                                                    \
-            uint32_t whole = h->shift < 0 ? event / divisor : event >> h->shift, rest = event - whole * divisor; \
-            int64_t pixel = h->planar ? rest : whole, channel = h->planar ? whole : rest;                        \
-            const value *rows = (const value *)h->rows + channel * h->width;                                     \
-            const int32_t *first = h->first + 3 * pixel;                                                         \
-            const int32_t *run = h->runs + 2 * first[1], *end = h->runs + 2 * first[2];                          \
-            for (; run < end; run += 2) {                                                                        \
-                vector *at = (vector *)(to + first[0] + run[0]);                                                 \
-                const vector *row = (const vector *)(rows + run[1]);                                             \
-                for (int64_t k = 0; k < units; k++) at[k] = negative ? at[k] - row[k] : at[k] + row[k];          \
-            }                                                                                                    \
-        }                                                                                                        \
-    }
-SCATTER(scatter_ints, int32_t, ints)
-SCATTER(scatter_shorts, int16_t, shorts)
-SCATTER(scatter_halves, int16_t, halves)
-
-static void scatter(int narrow, const hop *h, const int32_t *events, int64_t n, int negative, void *current) {
-    int64_t width = h->width;
-#define CASE(w, kind, units)                                        \
-    case w:                                                         \
-        if (negative) kind(units, h, events, n, 1, current);        \
-        else kind(units, h, events, n, 0, current);                 \
-        return;
-    if (narrow) switch (width) {
-        CASE(8, scatter_halves, 1)
-        CASE(16, scatter_shorts, 1)
-        CASE(32, scatter_shorts, 2)
-        CASE(64, scatter_shorts, 4)
-        default: scatter_halves(width / LANES, h, events, n, negative, current);
-    }
-    else switch (width) {
-        CASE(8, scatter_ints, 1)
-        CASE(16, scatter_ints, 2)
-        CASE(32, scatter_ints, 4)
-        default: scatter_ints(width / LANES, h, events, n, negative, current);
-    }
-#undef CASE
 }
 
 /* Masks of 32 neurons as bits; adds them to the tally. */
@@ -328,21 +266,29 @@ static void record(const population *p, int64_t n, const int32_t *values, int64_
     for (int64_t i = 0; i < n; i++) if (p->place[i] >= 0) to[p->place[i]] = values[i];
 }
 
-static void step(const network *net, const population *p, int64_t b, int64_t t, void *current, int32_t *events) {
-    const node *own = net->nodes + p->node;
-    int64_t n = own->neurons, now = net->elapsed + t;
-    int64_t row_u = now < p->rows_u ? now : p->rows_u - 1, row_v = now < p->rows_v ? now : p->rows_v - 1;
-    memset(current, 0, n * (p->narrow ? sizeof(int16_t) : sizeof(int32_t)));
+#include "events.c"
+#include "products.c"
+
+/* What arrives in `steps` steps from `t` on, int16 or int32 [steps, neurons]; more than one step is never narrow. */
+static void arrive(const network *net, const population *p, int64_t b, int64_t t, int64_t steps, const buffers *held) {
+    int64_t n = net->nodes[p->node].neurons, now = net->elapsed + t;
+    memset(held->current, 0, steps * n * (p->narrow ? sizeof(int16_t) : sizeof(int32_t)));
     for (int64_t i = p->first_hop; i < p->last_hop; i++) {
         const hop *h = net->hops + i;
         const node *from = net->nodes + h->source;
-        if (now < h->delay) continue;
-        for (int64_t which = 0; which < from->planes; which++) {
-            int64_t found = list(plane(from, b, now - h->delay, which), from->words, events);
-            if (h->dense) gather(p->narrow, h, events, found, which ? -1 : 1, current);
-            else scatter(p->narrow, h, events, found, which, current);
+        if (h->weights) product(net, h, b, t, steps, held, n);
+        else for (int64_t which = 0; which < from->planes && now >= h->delay; which++) {
+            int64_t found = list(plane(from, b, now - h->delay, which), from->words, held->events);
+            if (h->dense) gather(p->narrow, h, held->events, found, which ? -1 : 1, held->current);
+            else scatter(p->narrow, h, held->events, found, which, held->current);
         }
     }
+}
+
+static void step(const network *net, const population *p, int64_t b, int64_t t, const void *current, int32_t *events) {
+    const node *own = net->nodes + p->node;
+    int64_t n = own->neurons, now = net->elapsed + t;
+    int64_t row_u = now < p->rows_u ? now : p->rows_u - 1, row_v = now < p->rows_v ? now : p->rows_v - 1;
     int32_t *u = p->u + b * n, *v = p->v + b * n;
     uint64_t *mask = plane(own, b, now, 0);
     const int32_t *bias_u = p->bias_u ? p->bias_u + row_u * n : 0;
@@ -356,6 +302,21 @@ static void step(const network *net, const population *p, int64_t b, int64_t t, 
     if (p->v_every) record(p, n, v, p->v_every + here);
 }
 
+/* `steps` steps of sample b from `t` on. */
+static void stretch(const network *net, int64_t b, int64_t t, int64_t steps, const buffers *held) {
+    const population *last = net->members + net->populations;
+    for (const population *first = net->members, *end; first < last; first = end) {
+        for (end = first + 1; end < last && end->group == first->group;) end++;
+        int64_t size = first->together ? steps : 1, n = net->nodes[first->node].neurons;
+        for (int64_t at = t; at < t + steps; at += size)
+            for (const population *p = first; p < end; p++) {
+                arrive(net, p, b, at, size, held);
+                for (int64_t i = 0; i < size; i++)
+                    step(net, p, b, at + i, (const int32_t *)held->current + i * n, held->events);
+            }
+    }
+}
+
 /* Adds every tally to the counts, and begins anew. */
 static void flush(const network *net) {
     for (int64_t m = 0; m < net->populations; m++) {
@@ -366,30 +327,35 @@ static void flush(const network *net) {
     }
 }
 
-#include "scan.c"
-
 /* Advance every sample by `steps`. Populations come in an order in which each hop without delay goes forward.
  * Returns 1 where the input holds anything but -1, 0 and 1, -1 where there is no memory. */
 int fixed_advance(const network *net) {
-    int32_t *current = aligned_alloc(64, (net->widest + 64) * sizeof(int32_t));
-    int32_t *events = malloc((net->widest + 64) * sizeof(int32_t));
-    int failed = current && events ? 0 : -1;
-    int64_t tallied = 0;
-    for (int64_t b = 0; b < net->batch && !failed; b++)
-        for (int64_t t = 0; t < net->steps && !failed; t++) {
-            for (int64_t i = 0; i < net->inputs; i++) {
-                const node *n = net->nodes + i;
-                const float *x = net->fed[i] + (t * net->batch + b) * n->neurons;
-                uint64_t *up = plane(n, b, net->elapsed + t, 0), *down = plane(n, b, net->elapsed + t, 1);
-                failed |= split(x, n->neurons, n->words, up, down);
-                count(n, up, events);
-                count(n, down, events);
-            }
-            for (int64_t i = 0; i < net->populations; i++) step(net, net->members + i, b, t, current, events);
-            if (++tallied % TALLY == 0) flush(net);
+    int64_t room = net->widest + 64;
+    buffers held = {aligned_alloc(64, net->stretch * room * sizeof(int32_t) / 64 * 64 + 64),
+                    malloc(room * sizeof(int32_t)), malloc((net->stretch * net->values + 64) * sizeof(int16_t))};
+    int failed = held.current && held.events && held.values ? 0 : -1;
+    for (int64_t b = 0, tallied = 0; b < net->batch && !failed; b++)
+        for (int64_t t = 0; t < net->steps && !failed; t += net->stretch) {
+            int64_t steps = net->steps - t < net->stretch ? net->steps - t : net->stretch;
+            for (int64_t i = 0; i < net->inputs; i++)
+                for (int64_t at = t; at < t + steps; at++) {
+                    const node *n = net->nodes + i;
+                    const float *x = net->fed[i] + (at * net->batch + b) * n->neurons;
+                    uint64_t *up = plane(n, b, net->elapsed + at, 0), *down = plane(n, b, net->elapsed + at, 1);
+                    failed |= split(x, n->neurons, n->words, up, down);
+                    count(n, up, held.events);
+                    count(n, down, held.events);
+                }
+            if (failed) break;
+            stretch(net, b, t, steps, &held);
+            tallied += steps;
+            if (tallied + net->stretch <= TALLY) continue;
+            flush(net);
+            tallied = 0;
         }
     flush(net);
-    free(current);
-    free(events);
+    free(held.current);
+    free(held.events);
+    free(held.values);
     return failed;
 }

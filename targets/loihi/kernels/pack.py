@@ -37,24 +37,26 @@ class Layout:
         place: int32 [padded]: the neuron in C order at each position, -1 for padding.
         position: int64 [neurons]: the position of each neuron.
         block: neurons side by side that a convolution reaches together.
+        width: neurons of a pixel, or all of them where there are no pixels, with padding.
     """
 
     place: NDArray[np.int32]
     position: NDArray[np.int64]
     block: int
+    width: int
 
     @classmethod
     def of(cls, shape: tuple[int, ...]) -> Layout:
         """Channels last where there are pixels; in C order otherwise."""
         neurons = int(np.prod(shape))
         channels = shape[0] if len(shape) > 1 else neurons
-        block = _padded(channels, LANES) if len(shape) > 1 else LANES
+        block = padded(channels, LANES) if len(shape) > 1 else LANES
         rows = np.arange(neurons).reshape(channels, -1).T
-        width = _padded(channels, LANES)
+        width = padded(channels, LANES)
         place = np.full((rows.shape[0], width), -1, dtype=np.int32)
         place[:, :channels] = rows
         flat = np.append(place.ravel(), np.full(-place.size % GROUP, -1, dtype=np.int32))
-        return cls(flat, _inverse(flat, neurons), block)
+        return cls(flat, _inverse(flat, neurons), block, width)
 
     def spread(self, table: NDArray[np.int64], absent: int) -> NDArray[np.int32]:
         """`table` [K, neurons] in this layout, modulo 2^32."""
@@ -65,7 +67,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Synapses:
-    """Weights of one hop, as `hop` in kernels.c; of `dense` and `first` one is None."""
+    """Weights of one hop for events, as `hop` in kernels.c; of `dense` and `first` one is None."""
 
     dense: NDArray[np.int16] | None = None
     most: int = 1
@@ -129,7 +131,7 @@ def synapses(
         ),
         key=lambda found: found[0],
     )
-    width = _padded(int(targets.max(initial=0)) + 1, _DENSE_LANES)
+    width = padded(int(targets.max(initial=0)) + 1, _DENSE_LANES)
     area = size * width
     if largest <= _SHORT_MAX and 2 * area <= _DENSE_BYTES and area / _DENSE_LANES <= cost:
         dense = np.zeros((size, width), dtype=np.int16)
@@ -169,10 +171,10 @@ def _runs(entries: _Entries, split: _Split, width: int) -> tuple[float, Synapses
     pixel, channel = (rest, whole) if split.planar else (whole, rest)
     block, lane = np.divmod(entries.targets, width)
     blocks = int(block.max(initial=0)) + 1
-    key, which = np.unique(pixel * blocks + block, return_inverse=True)
+    key, which = places(pixel * blocks + block, split.pixels * blocks)
     values = np.zeros((len(key), split.channels, width), dtype=entries.data.dtype)
     values[which, channel, lane] = entries.data
-    rows, place = _distinct(values.reshape(len(key), -1))
+    rows, place = distinct(values.reshape(len(key), -1))
     first, runs = _shared(key // blocks, key % blocks * width, place * rows.shape[1], split.pixels)
     lanes = LANES * 4 // values.itemsize
     cost = len(key) * split.channels * (1 + max(1, width / lanes))
@@ -197,9 +199,9 @@ def _shared(
     origin = (
         target[np.minimum(start[:-1], max(len(target) - 1, 0))] if len(target) else np.zeros(pixels, np.int64)
     )
-    padded = np.full((pixels, int(counts.max(initial=0)), 2), -1, dtype=np.int64)
-    padded[pixel, np.arange(len(pixel)) - start[pixel]] = np.stack([target - origin[pixel], row], axis=1)
-    kinds, kind = _distinct(padded.reshape(pixels, -1))
+    table = np.full((pixels, int(counts.max(initial=0)), 2), -1, dtype=np.int64)
+    table[pixel, np.arange(len(pixel)) - start[pixel]] = np.stack([target - origin[pixel], row], axis=1)
+    kinds, kind = distinct(table.reshape(pixels, -1))
     kinds = kinds.reshape(len(kinds), -1, 2)
     held = kinds[:, :, 1] >= 0
     ends = np.cumsum(held.sum(axis=1))
@@ -207,8 +209,18 @@ def _shared(
     return np.ascontiguousarray(first), np.ascontiguousarray(kinds[held].astype(np.int32))
 
 
-def _distinct(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Distinct rows, and which of them each row is."""
+def places(keys: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct of `keys` below `count` in order, and which of them each is."""
+    if count > 8 * keys.size + 2**16:
+        found, which = np.unique(keys, return_inverse=True)
+        return found, which
+    held = np.zeros(count, dtype=np.int64)
+    held[keys] = 1
+    return np.flatnonzero(held), (np.cumsum(held) - 1)[keys]
+
+
+def distinct(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The distinct rows of `values`, and which of them each row is."""
     kind = np.dtype((np.void, values.shape[1] * values.itemsize))
     raw = np.ascontiguousarray(values).view(kind).ravel()
     _, first, place = np.unique(raw, return_index=True, return_inverse=True)
@@ -222,5 +234,6 @@ def _inverse(place: NDArray[np.int32], neurons: int) -> NDArray[np.int64]:
     return position
 
 
-def _padded(size: int, lanes: int) -> int:
+def padded(size: int, lanes: int) -> int:
+    """`size` in whole multiples of `lanes`."""
     return size + -size % lanes

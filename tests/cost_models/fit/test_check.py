@@ -309,6 +309,26 @@ def test_a_bias_on_the_synaptic_current_costs_a_constant_source(chain, neuron):
     assert current["soma_access"] - plain["soma_access"] == pytest.approx(11 * 51.2e-12)
 
 
+@pytest.mark.parametrize(("model", "neurons", "allowed"), [("lif", 40, 32), ("cuba", 32, 31)])
+def test_more_decays_than_a_core_has_profiles(chain, neuron, model, neurons, allowed):
+    """Each neuron has a time constant of its own; constant sources, here of `cuba`, take one profile."""
+    one = np.ones(neurons, np.float32)
+    node = neuron(model, (neurons,))
+    setattr(node, "tau" if model == "lif" else "tau_mem", np.linspace(2e-3, 9e-3, neurons, dtype=np.float32))
+    graph = chain(
+        {
+            "input": nir.Input({"input": np.array([2])}),
+            "w": nir.Affine(np.ones((neurons, 2), np.float32), one),
+            "neuron": node,
+            "output": nir.Output({"output": np.array([neurons])}),
+        }
+    )
+    assert broken(graph)["profiles"] == ("neuron", neurons, allowed)
+    assert cost_models.check(graph, "loihi2").fits
+    getattr(node, "tau" if model == "lif" else "tau_mem")[: neurons - allowed + 1] = 5e-2
+    assert cost_models.check(chain(graph.nodes), "loihi1").fits
+
+
 def test_json_has_the_documented_keys_and_the_placement(mlp):
     report = cost_models.check(mlp(5000, 2), "loihi1-sanafe").as_json()
     assert {"device", "fits", "cores", "binding", "broken"} <= set(report)

@@ -53,6 +53,37 @@ def test_calibration_lowers_the_error_on_the_data(bits: int, outlier: float, see
     assert abs(chosen.hops[0].matrix.data).max() <= 255
 
 
+def two_layers(rng: np.random.Generator) -> SpikingGraph:
+    """12 inputs - 20 LIF - 6 IF."""
+    one, ten = np.ones(20, np.float32), np.ones(6, np.float32)
+    nodes = {
+        "in": nir.Input(np.array([12])),
+        "w": nir.Affine(rng.normal(size=(20, 12)), 0.1 * rng.normal(size=20)),
+        "n": nir.LIF(tau=3 * one, r=3 * one, v_leak=0 * one, v_threshold=one, v_reset=0 * one),
+        "v": nir.Linear(rng.normal(size=(6, 20))),
+        "m": nir.IF(ten, ten, 0 * ten),
+        "out": nir.Output(np.array([6])),
+    }
+    return SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 1.0})
+
+
+def test_outputs_come_no_further_from_the_float_ones() -> None:
+    """On the data that formats were chosen on, at few bits; closer on most networks."""
+    changes = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        graph = two_layers(rng)
+        x = (rng.random((10, 16, 12)) < 0.4).astype(np.float32)
+        wanted = targets.compile(graph, "reference").run(x).output.sum(axis=0)
+        plain, chosen = (
+            np.mean((targets.compile(graph, "loihi", **o).run(x).output.sum(axis=0) - wanted) ** 2)
+            for o in ({"weight_bits": 3}, {"weight_bits": 3, "calibration": x})
+        )
+        changes.append(chosen - plain)
+    assert max(changes) <= 0
+    assert sum(change < 0 for change in changes) >= 5
+
+
 def test_auto_takes_the_fewest_bits_that_lose_nothing() -> None:
     """Weights of 7 levels: 4 bits, one of them the sign, hold them exactly."""
     rng = np.random.default_rng(0)

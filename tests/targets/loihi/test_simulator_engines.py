@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import nir
@@ -169,6 +170,52 @@ def test_every_spike_and_state_at_the_limits(chosen: dict[str, str], seed: int) 
     run = LoihiExecutable(program, **chosen).run(x, record=["p1", "p2", "p3"], states=True)
     assert_equal(run, by_the_equations(program, x))
     np.testing.assert_array_equal(run.spike_counts["in"], (x != 0).sum(axis=(0, 1)))
+
+
+def pictures(channels: int, signed: bool) -> SpikingGraph:
+    """Convolutions of 5 x 5 and, with stride 2, 3 x 3, pooling, and a dense layer beside a skip."""
+    rng = np.random.default_rng(channels)
+
+    def conv(size: tuple[int, int], inputs: int, outputs: int, kernel: int, stride: int) -> nir.Conv2d:
+        weight = rng.normal(size=(outputs, inputs, kernel, kernel))
+        weight = weight if signed else abs(weight)
+        return nir.Conv2d(size, weight, stride, kernel // 2, 1, 1, 0.1 * rng.normal(size=outputs))
+
+    nodes: dict[str, Any] = {
+        "in": nir.Input(np.array([channels, 9, 7])),
+        "c1": conv((9, 7), channels, 12, 5, 1),
+        "p1": lif((12, 9, 7)),
+        "c2": conv((9, 7), 12, 10, 3, 2),
+        "p2": lif((10, 5, 4)),
+        "pool": nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
+        "flat": nir.Flatten({"input": np.array([10, 2, 2])}, 0, -1),
+        "w": nir.Linear(rng.normal(size=(3, 40))),
+        "p3": lif((3,)),
+        "out": nir.Output(np.array([3])),
+    }
+    extra = {
+        "flat2": nir.Flatten({"input": np.array([12, 9, 7])}, 0, -1),
+        "w2": nir.Linear(rng.normal(size=(3, 756)) / 9),
+    }
+    chain = list(pairwise(nodes))
+    skip = [("p1", "flat2"), ("flat2", "w2"), ("w2", "p3")]
+    return SpikingGraph.build(nodes | extra, chain + skip, {"dt": 0.5})
+
+
+@pytest.mark.parametrize("chosen", ENGINES)
+@pytest.mark.parametrize(("channels", "signed"), [(1, True), (2, True), (3, False)])
+def test_pictures(chosen: dict[str, str], channels: int, signed: bool) -> None:
+    """Rows at the edges, and more steps than are taken at once."""
+    program = targets.compile(pictures(channels, signed), "loihi").program
+    x = spikes_of(np.random.default_rng(1), 19, 2, program.inputs["in"])
+    names = [p.name for p in program.populations]
+    run = LoihiExecutable(program, **chosen).run(x, record=names, states=True)
+    expected = by_the_equations(program, x)
+    for name in names:
+        assert 0 < expected[name]["s"].mean() < 1
+        got = {"s": run.spikes[name], **run.states[name]}
+        for kind, values in expected[name].items():
+            np.testing.assert_array_equal(got[kind].reshape(values.shape), values)
 
 
 @pytest.mark.parametrize("chosen", ENGINES)

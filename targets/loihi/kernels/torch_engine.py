@@ -1,4 +1,4 @@
-"""The dense engine: float32 products in torch, on any of its devices.
+"""The torch engine: float32 products, on any device of torch.
 
 Sums stay below 2^24, proven at lowering, so float32 products are exact. Populations in no cycle take the
 products of many steps at once.
@@ -6,7 +6,6 @@ products of many steps at once.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from torch.nn import functional
 from targets.graph.order import components
 from targets.loihi import limits
 from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
-from targets.loihi.kernels.neurons import CNeurons, Neurons, Stretch, Sum, TorchNeurons
+from targets.loihi.kernels.neurons import Neurons, Stretch, Sum
 from targets.loihi.program import FixedHop, Program
 from targets.reference.stateless import convolve
 
@@ -42,23 +41,19 @@ class State:
     batch: int
     elapsed: int
     sent: _Signals
-    neurons: dict[str, Any]
+    neurons: dict[str, list[Tensor]]
 
 
-class DenseEngine:
-    """A program as dense products; neurons in C where `library` is given, else in torch."""
+class TorchEngine:
+    """A program as dense products."""
 
-    def __init__(self, program: Program, device: str = "cpu", library: ctypes.CDLL | None = None) -> None:
-        where = "torch kernels" if library is None else "dense products, C kernels"
-        self.said = where if device == "cpu" else f"{where}, {device}"
+    def __init__(self, program: Program, device: str = "cpu") -> None:
+        self.said = "torch kernels" if device == "cpu" else f"torch kernels, {device}"
         self.device = torch.device(device)
         self.sizes = {n: int(np.prod(s)) for n, s in program.inputs.items()}
         self.sizes |= {p.name: int(np.prod(p.shape)) for p in program.populations}
         self.inputs = tuple(program.inputs)
-        self.neurons: dict[str, Neurons] = {
-            p.name: TorchNeurons(p, self.device) if library is None else CNeurons(p, library)
-            for p in ordered(program)
-        }
+        self.neurons = {p.name: Neurons(p, self.device) for p in ordered(program)}
         self.synapses = {
             p.name: [_Synapse(program, hop, self.device) for hop in program.hops if hop.target == p.name]
             for p in program.populations

@@ -1,4 +1,4 @@
-"""The event-driven engine: `kernels.c` on the processor."""
+"""The engine on the processor: `kernels.c`, driven by events or with products that skip no source."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.graph.order import components
 from targets.loihi import limits
 from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
 from targets.loihi.kernels.pack import Layout, Synapses, current_bias, membrane_bias, narrow, synapses, wraps
+from targets.loihi.kernels.products import Products, products
 from targets.loihi.program import FixedPopulation, Program
 
 _WORD = 64
+# Steps of a product that are taken at once where no cycle forbids it, and rows from which one step is enough.
+_STRETCH = 8
+_ROWS = 4
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 
@@ -31,6 +36,8 @@ class _Hop(ctypes.Structure):
         *_fields(_LONG, "most exponent"),
         *_fields(_POINTER, "first runs rows"),
         *_fields(_LONG, "width divisor shift planar"),
+        *_fields(_POINTER, "weights blocks table kinds"),
+        *_fields(_LONG, "kind_count pairs size"),
     ]
 
 
@@ -40,7 +47,7 @@ class _Node(ctypes.Structure):
 
 class _Population(ctypes.Structure):
     _fields_ = [
-        *_fields(_LONG, "node first_hop last_hop"),
+        *_fields(_LONG, "node first_hop last_hop group together"),
         *_fields(_INT, "narrow exponent remembers shared wraps subtract threshold"),
         *_fields(_POINTER, "keep_u keep_v bias_u bias_v"),
         *_fields(_LONG, "rows_u rows_v tile"),
@@ -52,7 +59,7 @@ class _Population(ctypes.Structure):
 
 class _Network(ctypes.Structure):
     _fields_ = [
-        *_fields(_LONG, "batch steps elapsed inputs populations widest"),
+        *_fields(_LONG, "batch steps elapsed inputs populations stretch widest values"),
         *_fields(_POINTER, "nodes hops members fed"),
     ]
 
@@ -75,10 +82,12 @@ class State:
 
 @dataclass(frozen=True)
 class _Packed:
-    """One population; `hops` are sources, delays and weights. Flags as in kernels.c."""
+    """One population; `hops` are sources, delays and weights. Flags and `group` as in kernels.c."""
 
     population: FixedPopulation
     layout: Layout
+    group: int
+    together: bool
     narrow: bool
     exponent: int
     wraps: bool
@@ -87,22 +96,23 @@ class _Packed:
     bias_u: NDArray[np.int32] | None
     bias_v: NDArray[np.int32]
     tally: NDArray[np.uint8]
-    hops: tuple[tuple[str, int, Synapses], ...]
+    hops: tuple[tuple[str, int, Synapses | Products], ...]
 
 
-class EventEngine:
-    """A program for the library."""
+class CompiledEngine:
+    """A program for the library; `dense`: all hops are products that skip no source."""
 
-    def __init__(self, program: Program, library: ctypes.CDLL) -> None:
-        self.said = "C kernels"
+    def __init__(self, program: Program, library: ctypes.CDLL, dense: bool = False) -> None:
+        self.said = "C kernels, dense products" if dense else "C kernels"
         self.inputs = {name: int(np.prod(shape)) for name, shape in program.inputs.items()}
         layouts = {p.name: Layout.of(p.shape) for p in program.populations}
-        self.members = [_packed(program, p, layouts) for p in ordered(program)]
+        self.members = _members(program, layouts, dense)
+        self.stretch = _STRETCH if any(m.together for m in self.members) else 1
         self.sizes = self.inputs | {name: layout.place.size for name, layout in layouts.items()}
-        self.depths = dict.fromkeys(self.sizes, 1)
+        self.depths = dict.fromkeys(self.sizes, self.stretch)
         for member in self.members:
             for source, delay, _ in member.hops:
-                self.depths[source] = max(self.depths[source], delay + 1)
+                self.depths[source] = max(self.depths[source], delay + self.stretch)
         self._advance = library["fixed_advance"]
         self._advance.argtypes = [_POINTER]
 
@@ -138,7 +148,8 @@ class EventEngine:
         nodes = (_Node * len(self.sizes))(*(self._node(name, state, counts[name]) for name in self.sizes))
         pointers = (_POINTER * len(fed))(*(array.ctypes.data for array in fed.values()))
         network = _Network(
-            *(state.batch, steps, state.elapsed, len(self.inputs), len(members), max(self.sizes.values())),
+            *(state.batch, steps, state.elapsed, len(self.inputs), len(members)),
+            *(self.stretch, max(self.sizes.values()), max((hop.size for hop in hops), default=0)),
             *(ctypes.addressof(part) for part in (nodes, hops, members, pointers)),
         )
         failed = self._advance(ctypes.byref(network))
@@ -158,7 +169,7 @@ class EventEngine:
     def _hops(self) -> Any:
         index = {name: i for i, name in enumerate(self.sizes)}
         found = [
-            _Hop(index[source], delay, *(_value(getattr(weights, f.name)) for f in fields(Synapses)))
+            _Hop(index[source], delay, **{f.name: _value(getattr(weights, f.name)) for f in fields(weights)})
             for member in self.members
             for source, delay, weights in member.hops
         ]
@@ -190,6 +201,7 @@ class EventEngine:
             list(self.sizes).index(name),
             first,
             first + len(member.hops),
+            *(member.group, member.together),
             *(member.narrow, member.exponent, bool(member.keep_u.any())),
             *(isinstance(p.du, int) and isinstance(p.dv, int), member.wraps, p.subtract),
             p.vth << limits.STATE_SHIFT,
@@ -201,14 +213,41 @@ class EventEngine:
         )
 
 
-def _packed(program: Program, population: FixedPopulation, layouts: Mapping[str, Layout]) -> _Packed:
+def _members(program: Program, layouts: Mapping[str, Layout], dense: bool) -> list[_Packed]:
+    """Populations, those of a cycle one after the other, so that each hop without delay goes forward."""
+    order = {p.name: (i, p) for i, p in enumerate(ordered(program))}
+    edges = [(h.source, h.target) for h in program.hops if h.source in order]
+    groups = [sorted(group, key=lambda n: order[n][0]) for group in components(list(order), edges)]
+    looped = {h.target for h in program.hops if h.source == h.target}
+    return [
+        _packed(program, order[name][1], layouts, dense, (number, len(group) > 1 or name in looped))
+        for number, group in enumerate(groups)
+        for name in group
+    ]
+
+
+def _packed(
+    program: Program,
+    population: FixedPopulation,
+    layouts: Mapping[str, Layout],
+    dense: bool,
+    group: tuple[int, bool],
+) -> _Packed:
     layout = layouts[population.name]
     shapes = program.inputs | {p.name: p.shape for p in program.populations}
     into = [hop for hop in program.hops if hop.target == population.name and hop.matrix.nnz]
-    small = narrow(into)
+    small = narrow(into) and not dense
+    weights: list[Synapses | Products] = [
+        products(hop, layouts.get(hop.source), layout, shapes[hop.source])
+        if dense
+        else synapses(hop, layouts.get(hop.source), layout, shapes[hop.source], small)
+        for hop in into
+    ]
     return _Packed(
         population,
         layout,
+        group=group[0],
+        together=dense and not group[1] and layout.place.size < _ROWS * layout.width,
         narrow=small,
         exponent=into[0].exponent if into else 0,
         wraps=wraps(population, into),
@@ -218,12 +257,7 @@ def _packed(program: Program, population: FixedPopulation, layouts: Mapping[str,
         bias_v=membrane_bias(population, layout),
         tally=np.zeros(layout.place.size, np.uint8),
         hops=tuple(
-            (
-                hop.source,
-                local_delay(program, hop),
-                synapses(hop, layouts.get(hop.source), layout, shapes[hop.source], small),
-            )
-            for hop in into
+            (hop.source, local_delay(program, hop), held) for hop, held in zip(into, weights, strict=True)
         ),
     )
 
