@@ -207,27 +207,18 @@ def packed(graph: GraphProto, body: Body, metadata: Mapping[str, str], opset: in
 
 
 class DelayLine:
-    """The last `depth` values of a node as one state [B, depth, *dims], oldest first."""
+    """The last `depth` values of a node, a state [B, *dims] each, so that reading one copies nothing."""
 
     def __init__(self, body: Body, name: str, depth: int, dims: tuple[int, ...]) -> None:
-        self._body, self._name, self._depth = body, f"{name}/line", depth
-        self._before = body.state(self._name, (depth, *dims), FLOAT)
-        self._read: dict[int, str] = {}
+        self._body = body
+        self._names = [f"{name}/line/{steps}" for steps in range(1, depth + 1)]
+        self._values = [body.state(state, dims, FLOAT) for state in self._names]
 
     def read(self, steps: int) -> str:
         """The value of `steps` steps ago, 1 <= steps <= depth; zeros before the first step."""
-        if steps not in self._read:
-            at = f"{self._name}/{steps}"
-            index = self._body.constant(f"{at}/index", np.array(self._depth - steps, np.int64))
-            self._read[steps] = self._body.op("Gather", [self._before, index], at, axis=1)
-        return self._read[steps]
+        return self._values[steps - 1]
 
     def push(self, value: str) -> None:
         """Store this step's value, drop the oldest."""
-        axis = self._body.constant(f"{self._name}/axis", np.array([1], np.int64))
-        line = self._body.op("Unsqueeze", [value, axis], f"{self._name}/new")
-        if self._depth > 1:
-            end = self._body.constant(f"{self._name}/end", np.array([self._depth], np.int64))
-            newer = self._body.op("Slice", [self._before, axis, end, axis], f"{self._name}/newer")
-            line = self._body.op("Concat", [newer, line], f"{self._name}/shift", axis=1)
-        self._body.keep(self._name, line)
+        for name, newer in zip(self._names, [value, *self._values], strict=False):
+            self._body.keep(name, newer)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from targets.graph.order import components
 from targets.onnx.body import FLOAT, OPSET, Body, Counted, packed, totals
+from targets.onnx.stages import Flow
 
 
 def chunk_model(
@@ -55,11 +55,16 @@ class _Chunk:
         for name, dims in self.body.inputs:
             folded = self._reshaped(name, f"{name}/now", (-1, *dims))
             self.values[f"{name}/now"] = _Series(folded=folded)
-        for members, cyclic in self._components():
+        flow = Flow(self.body)
+        for component in flow.components:
+            members = [flow.nodes[name] for name in component.members]
             if not any(self._read(node) for node in members):
                 self.nodes += members
                 self.fixed.update(members[0].output)
-            elif cyclic or any(not self._series(v).batched for n in members for v in self._read(n)):
+            elif members[0].op_type == "Identity":
+                # A delay line hands its values on.
+                self.values[members[0].output[0]] = _Series(steps=self._steps(members[0].input[0]))
+            elif component.cyclic or any(not self._series(v).batched for n in members for v in self._read(n)):
                 self._unroll(members)
             else:
                 self._fold(members[0])
@@ -74,23 +79,6 @@ class _Chunk:
             outputs.append(self._typed(f"{name}/last", shape, state.dtype))
         graph = helper.make_graph(self.nodes, "network", inputs, outputs, self.constants)
         return packed(graph, self.body, metadata, opset)
-
-    def _components(self) -> list[tuple[list[NodeProto], bool]]:
-        """Strongly connected components of the nodes, through states too, and whether each is a cycle."""
-        made = {out: str(i) for i, node in enumerate(self.body.nodes) for out in node.output}
-        edges = []
-        for i, node in enumerate(self.body.nodes):
-            for value in self._read(node):
-                state = self.state_of.get(value)
-                source = made.get(self.body.following[state] if state else value)
-                if source is not None:
-                    edges.append((source, str(i)))
-        loops = {a for a, b in edges if a == b}
-        groups = components([str(i) for i in range(len(self.body.nodes))], edges)
-        return [
-            ([self.body.nodes[int(i)] for i in sorted(group, key=int)], len(group) > 1 or group[0] in loops)
-            for group in groups
-        ]
 
     def _read(self, node: NodeProto) -> list[str]:
         """The inputs of a node that change from step to step."""

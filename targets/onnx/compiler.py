@@ -24,18 +24,23 @@ from targets.onnx.precision import LIMITS, as_held, products_of, tensor_cores
 from targets.onnx.scan import scan_model
 from targets.onnx.session import open_session
 from targets.onnx.sidefile import SideFile
+from targets.onnx.stages import folded_bytes
 
 _FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Key:
-    """A model: recorded nodes, with states or without, steps of a call (None: a Scan of any), samples."""
+    """A model: recorded nodes, with states or without, steps of a call (None: a Scan of any), samples.
+
+    `folded` is a Scan beside dense layers that run once for all steps.
+    """
 
     record: frozenset[str]
     states: bool
     steps: int | None
     batch: int | None
+    folded: bool = False
 
 
 class Compiler:
@@ -44,6 +49,7 @@ class Compiler:
     Attributes:
         graph: with the weights that the models hold.
         tf32: whether TF32 loses nothing in them.
+        folded_bytes: what a folded model keeps for all steps, a step and sample; 0 where nothing folds.
     """
 
     def __init__(self, graph: SpikingGraph, options: OnnxOptions) -> None:
@@ -53,8 +59,10 @@ class Compiler:
         whole = options.precision == "int8" or (self.tf32 and options.provider != "cpu")
         self._whole: int | None = LIMITS[options.precision] if whole else None
         self._least = 0
+        fixed = options.arithmetic == "fixed"
+        self.folded_bytes = 0 if fixed or options.form == "gpu" else folded_bytes(graph)
         self._body: Callable[[Collection[str], bool], Body]
-        if options.arithmetic == "fixed":
+        if fixed:
             self._fixed(graph, options)
         else:
             self._float(graph, options)
@@ -80,7 +88,7 @@ class Compiler:
         body = self._body(sorted(key.record), key.states)
         said = metadata(self.graph, options.arithmetic, body, options.precision)
         if key.steps is None:
-            return scan_model(body, said, options.opset), body.side
+            return scan_model(body, said, options.opset, key.folded), body.side
         return chunk_model(body, key.steps, key.batch, said, options.opset), body.side
 
     def checked(self, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.float32]:

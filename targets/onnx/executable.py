@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,13 @@ from targets.onnx.sidefile import SideFile
 from targets.run import Run
 
 # Bytes of a block of samples: a step's states and activations stay near the core, and what a block costs by
-# itself (its counts, its session call) is shared. 6 MiB ran 14 % faster than 1 MiB.
-_BLOCK_BYTES = 6 * 2**20
+# itself (its weights, its session call) is shared. Between 6 and 12 MiB times differ by a few per cent.
+_BLOCK_BYTES = 9 * 2**20
 # float32 state, activation and spike of one neuron.
 _NEURON_BYTES = 12
+
+# What folded dense layers may keep for all steps of a block.
+_FOLDED_BYTES = 32 * 2**20
 
 _Values = Mapping[str, NDArray[Any]]
 _Chosen = tuple[frozenset[str], bool]
@@ -40,21 +45,31 @@ class OnnxExecutable:
 
     Attributes:
         graph: with the weights as the precision holds them.
-        model: what `save` writes, in the form of the options; weights in a side file are only named.
     """
 
     def __init__(self, graph: SpikingGraph, options: OnnxOptions) -> None:
         self.options = options
         self._compiler = Compiler(graph, options)
         self.graph = self._compiler.graph
-        whole = self._key((frozenset(), False), options.steps, options.batch)
-        self.model, self._side = self._compiler.model(whole)
+        self._whole = Key(frozenset(), False, options.steps, options.batch)
         self._captured = options.form == "gpu" and options.provider != "cpu" and options.cuda_graph
+        self._neurons = sum(map(math.prod, self.graph.shapes.values()))
         self._buffers: dict[Key, Buffers] = {}
-        self._sessions = {whole: self._open(whole, self.model, self._side)}
+        first = replace(self._whole, folded=self._compiler.folded_bytes > 0)
+        made = self._compiler.model(first) if first.folded else self._written
+        self._sessions = {first: self._open(first, *made)}
         self._opening, self._streaming, self._calling = (threading.Lock() for _ in range(3))
         self._stream: Mapping[str, Value] | None = None
         self._streamed = 0
+
+    @property
+    def model(self) -> ModelProto:
+        """What `save` writes, in the form of the options; weights in a side file are only named."""
+        return self._written[0]
+
+    @cached_property
+    def _written(self) -> tuple[ModelProto, SideFile | None]:
+        return self._compiler.model(self._whole)
 
     def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
         """Write the model whole or not at all, with `notes` as more entries of its metadata.
@@ -65,7 +80,7 @@ class OnnxExecutable:
             OSError: the file cannot be written.
             ConfigError: the path is no regular file.
         """
-        write(Path(path), self.model, self._side, notes or {})
+        write(Path(path), *self._written, notes or {})
 
     def placement(self) -> dict[str, dict[str, int]]:
         """Where each node of the model runs: `{provider: {operator: nodes}}`."""
@@ -81,14 +96,13 @@ class OnnxExecutable:
         fed = self._compiler.checked(x, record)
         started = time.perf_counter()
         chosen = (frozenset(record), states)
-        first = self._session(self._key(chosen, self.options.steps, self.options.batch))
         blocks = self._run_blocks(fed, chosen)
         values = {name: _joined([block[name] for block in blocks], name, 1) for name in blocks[0]}
         return Run(
             outputs={name: values[name] for name in self.graph.outputs},
             spike_counts=_with_suffix(values, "count"),
             spikes={name: values[f"{name}/spikes"] for name in record},
-            ran_on=first.ran_on,
+            ran_on=next(iter(self._sessions.values())).ran_on,
             seconds=time.perf_counter() - started,
             steps=fed.shape[0],
             samples=fed.shape[1],
@@ -104,7 +118,7 @@ class OnnxExecutable:
             DataError: as `run`, or another number of samples than in the step before.
         """
         fed = self._compiler.checked(np.asarray(x)[None], ())
-        session = self._session(self._key((frozenset(), False), 1, None))
+        session = self._session(Key(frozenset(), False, 1, None))
         with self._streaming:
             if self._stream is None:
                 self._stream, self._streamed = self._zeros(session, fed.shape[1]), fed.shape[1]
@@ -144,10 +158,6 @@ class OnnxExecutable:
         with self._streaming:
             self._stream = None
 
-    @staticmethod
-    def _key(chosen: _Chosen, steps: int | None, batch: int | None) -> Key:
-        return Key(*chosen, steps, batch)
-
     def _open(self, key: Key, model: ModelProto, side: SideFile | None) -> Session:
         options = self.options
         capture = self._captured and key.batch is not None
@@ -174,7 +184,9 @@ class OnnxExecutable:
             return list(workers.map(at, starts))
 
     def _run_whole(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
-        return self._session(self._key(chosen, None, None)).arrays({self.graph.inputs[0]: x})
+        kept = self._compiler.folded_bytes * x.shape[0] * x.shape[1]
+        key = Key(*chosen, None, None, folded=0 < kept <= _FOLDED_BYTES)
+        return self._session(key).arrays({self.graph.inputs[0]: x})
 
     def _run_chunks(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
         """Chunks of steps, the states kept on the device; what is left over has a session of its size."""
@@ -183,7 +195,7 @@ class OnnxExecutable:
         assert self.options.steps is not None
         for at in range(0, x.shape[0], self.options.steps):
             part = x[at : at + self.options.steps]
-            session = self._session(self._key(chosen, part.shape[0], x.shape[1]))
+            session = self._session(Key(*chosen, part.shape[0], x.shape[1]))
             held = self._zeros(session, x.shape[1]) if held is None else held
             found = session.call({self.graph.inputs[0]: part, **held})
             held = _carried(found)
@@ -198,7 +210,7 @@ class OnnxExecutable:
         with self._calling:
             for at in range(0, x.shape[0], self.options.steps):
                 part = x[at : at + self.options.steps]
-                key = self._key(chosen, part.shape[0], x.shape[1])
+                key = Key(*chosen, part.shape[0], x.shape[1])
                 if key not in self._buffers:
                     self._buffers[key] = Buffers(self._session(key))
                 if self._buffers[key] is not current:
@@ -220,8 +232,7 @@ class OnnxExecutable:
     def _block_size(self, samples: int) -> int:
         if self.options.provider != "cpu":
             return samples
-        neurons = sum(int(np.prod(shape)) for shape in self.graph.shapes.values())
-        largest = min(samples, max(1, _BLOCK_BYTES // (_NEURON_BYTES * neurons)))
+        largest = min(samples, max(1, _BLOCK_BYTES // (_NEURON_BYTES * self._neurons)))
         return math.ceil(samples / math.ceil(samples / largest))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
+from targets.onnx.body import DOMAIN
 from targets.onnx.description import graph_of
 from targets.onnx.metadata import DESCRIPTION
 from targets.onnx.sidefile import initializers
@@ -45,8 +47,21 @@ def imported(model: ModelProto, folder: Path = Path()) -> SpikingGraph:
             f"was written by {producer} and holds no {DESCRIPTION!r}; only files of `msenas compile` turn "
             "back into a graph: import the network from NIR"
         )
+    missing = set(_called(model.graph)) - {function.name for function in model.functions}
+    if missing:
+        # They stand at the end, so that a file without them still parses.
+        raise GraphError(f"calls {', '.join(sorted(missing))}, which it does not hold: the file was cut")
     held = {t.name: partial(_array, t, str(folder)) for t in initializers(model)}
     return graph_of(properties[DESCRIPTION], held)
+
+
+def _called(graph: GraphProto) -> Iterator[str]:
+    """The local functions that a graph calls, in its subgraphs too."""
+    for node in graph.node:
+        if node.domain == DOMAIN:
+            yield node.op_type
+        for attribute in node.attribute:
+            yield from _called(attribute.g)
 
 
 def _array(tensor: TensorProto, folder: str) -> NDArray[Any]:

@@ -138,19 +138,19 @@ def test_no_control_flow_static_shapes_and_folded_synapses() -> None:
     for value in [*model.graph.input, *model.graph.output]:
         assert all(dim.dim_value > 0 for dim in value.type.tensor_type.shape.dim), value.name
     inputs = {value.name for value in model.graph.input}
-    assert {"in", "a/v/before", "wait/line/before"} <= inputs
+    assert {"in", "a/v/before", "wait/line/2/before"} <= inputs
     assert {name.replace("/before", "/last") for name in inputs - {"in"}} <= {
         value.name for value in model.graph.output
     }
     kinds = [node.op_type for node in model.graph.node]
     # Once for all steps outside the loop, once a step inside it.
     assert kinds.count("Conv") == 1
-    assert {n.name.split("/step/")[0] for n in model.graph.node if n.op_type == "LIFDriven"} == {
+    assert {n.name.split("/step/")[0] for n in model.graph.node if n.op_type == "LIFDrivenRamp"} == {
         "a",
         "b",
         "c",
     }
-    assert kinds.count("LIFDriven") == 12
+    assert kinds.count("LIFDrivenRamp") == 12
     products = [node.name for node in model.graph.node if node.op_type == "MatMul"]
     assert sum(name.startswith("fc/") for name in products) == 1
     assert sum(name == "readout" for name in products) == 1
