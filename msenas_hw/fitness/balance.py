@@ -30,16 +30,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from msenas_hw.fitness.flow import Flow, peaks
 from msenas_hw.fitness.membranes import Membranes
 from targets.errors import GraphError
-from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
-from targets.reference import stateless
+from targets.reference.kernels.layout import channels_first
 from targets.reference.scan import Coefficients, scan
-from targets.reference.target import ReferenceOptions, ReferenceTarget
-from targets.reference.values import delayed
 from targets.run import Run
 
 # At 0.6, the reliability of one draw (ICC) falls from 0.9 to 0.7: silent populations carry no fitness.
@@ -58,8 +56,7 @@ class Balanced:
     Attributes:
         graph: weights scaled.
         factors: `{population: what its incoming weights were multiplied by}`.
-        run: of the reference executor on the balancing input, spikes of Input and every population recorded
-            (`ReferenceExecutable.watch`).
+        run: on the balancing input, spikes of Input and every population recorded (`Flow.run`).
         membranes: what was to be watched of them.
         rate: mean rate of the readout, spikes a neuron and step.
     """
@@ -96,30 +93,30 @@ def balance(
         return factors
     for attempt in range(1 + REPEATS):
         balanced = scaled(graph, factors)
-        executable = ReferenceTarget().compile(balanced, ReferenceOptions())
+        flow = Flow(balanced)
         watching = None if membranes is None else membranes.anew()
-        run = executable.watch(x, (*graph.inputs, *graph.populations), watching)
-        found = _settled(balanced, readout, run, watching)
+        run = flow.run(x, watching)
+        found = _settled(flow, readout, run, watching)
         if not isinstance(found, Dead):
             own = {**factors, readout: factors[readout] * found.factors[readout]}
             return replace(found, factors=own)
         if attempt < REPEATS:
-            again = _closed_loop(balanced, run)
+            again = _closed_loop(flow, run)
             factors = {name: factor * again[name] for name, factor in factors.items()}
     return found
 
 
-def _settled(graph: SpikingGraph, readout: str, run: Run, membranes: Membranes | None) -> Balanced | Dead:
+def _settled(flow: Flow, readout: str, run: Run, membranes: Membranes | None) -> Balanced | Dead:
     """The network with its readout inside `RATES`; `factors` holds what that took."""
     rate = _rate(run, readout)
     if RATES[0] <= rate <= RATES[1]:
-        return Balanced(graph, {readout: 1.0}, run, rate, membranes)
-    factor = _bisect(graph, readout, _current_into(graph, readout, run, run.samples))
+        return Balanced(flow.graph, {readout: 1.0}, run, rate, membranes)
+    factor = _bisect(flow, readout, _current(flow, readout, run, run.samples))
     if isinstance(factor, Dead):
         return factor
-    final = scaled(graph, {readout: factor})
+    final = Flow(scaled(flow.graph, {readout: factor}))
     run = _with_readout(final, readout, run, membranes)
-    return Balanced(final, {readout: factor}, run, _rate(run, readout), membranes)
+    return Balanced(final.graph, {readout: factor}, run, _rate(run, readout), membranes)
 
 
 def scaled(graph: SpikingGraph, factors: Mapping[str, float]) -> SpikingGraph:
@@ -157,45 +154,30 @@ def _open_loop(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, float] 
     order = topological(list(graph.nodes), [(a, b) for a, b in graph.edges if a not in cut])
     if order is None:
         raise GraphError("balance: a cycle holds no Delay; give every cycle one")
-    values = {graph.inputs[0]: torch.from_numpy(np.ascontiguousarray(x)).to(torch.float32)}
-    factors: dict[str, float] = {}
-    for name in order:
-        sources = [s for s in graph.predecessors[name] if s in values]
-        if name in cut or name in graph.inputs or not sources or name in graph.outputs:
+    flow, factors = Flow(graph), dict[str, float]()
+    signals, steps, everyone = flow.read(x), len(x), slice(0, x.shape[1])
+    for name in (n for n in order if n in flow.links):
+        current = flow.current(name, signals, steps, everyone, cut=True)
+        if current is None:
             continue
-        total = torch.stack([values[s] for s in sources]).sum(dim=0)
-        if isinstance(graph.nodes[name], POPULATION):
-            coefficients = Coefficients.of(dynamics(graph, name), torch.float32)
-            factor = _factor(coefficients, total)
-            if factor is None:
-                return Dead(name, "no neuron is driven positive by any sample")
-            factors[name] = factor
-            values[name] = scan(coefficients, np.float32(factor).item() * total).outputs
-        else:
-            values[name] = _apply(graph.nodes[name], total)
+        factor = _factor(flow.coefficients[name], current)
+        if factor is None:
+            return Dead(name, "no neuron is driven positive by any sample")
+        factors[name] = factor
+        signals[name] = flow.fired(name, current.mul_(np.float32(factor).item()))
     return factors
 
 
-def _closed_loop(graph: SpikingGraph, run: Run) -> dict[str, float]:
+def _closed_loop(flow: Flow, run: Run) -> dict[str, float]:
     """Factor of each population on the closed-loop spikes that reach it; 1 where none drives it."""
-    factors = {}
-    for name in graph.populations:
-        coefficients = Coefficients.of(dynamics(graph, name), torch.float32)
-        factor = _factor(coefficients, _current_into(graph, name, run, SAMPLES))
-        factors[name] = 1.0 if factor is None else max(factor, 1.0)
-    return factors
-
-
-def _apply(node: nir.NIRNode, x: Tensor) -> Tensor:
-    """A stateless node on [T, B, *input]."""
-    folded = stateless.apply(node, x.flatten(0, 1))
-    return folded.reshape(*x.shape[:2], *folded.shape[1:])
+    found = {n: _factor(flow.coefficients[n], _current(flow, n, run, SAMPLES)) for n in flow.links}
+    return {name: 1.0 if factor is None else max(factor, 1.0) for name, factor in found.items()}
 
 
 def _factor(coefficients: Coefficients, current: Tensor) -> float | None:
     """1 / the quantile of positive peak membranes; None where none is positive."""
-    peak = scan(replace(coefficients, threshold=None, reset=None), current).outputs.amax(dim=0)
-    positive = peak[peak > 0].numpy().astype(np.float64)
+    highest = peaks(coefficients, current)
+    positive = highest[highest > 0].numpy().astype(np.float64)
     return None if positive.size == 0 else 1.0 / float(np.quantile(positive, QUANTILE))
 
 
@@ -203,15 +185,15 @@ def _rate(run: Run, readout: str) -> float:
     return float(run.spike_counts[readout].mean()) / (run.steps * run.samples)
 
 
-def _bisect(graph: SpikingGraph, readout: str, current: Tensor) -> float | Dead:
+def _bisect(flow: Flow, readout: str, current: Tensor) -> float | Dead:
     """Factor that brings the mean rate of the readout, given its `current`, near the middle of `RATES`."""
-    coefficients = Coefficients.of(dynamics(graph, readout), torch.float32)
     aim = float(np.sqrt(RATES[0] * RATES[1]))
     low, high = 1 / WIDEST_FACTOR, WIDEST_FACTOR
     rate = 0.0
     for _ in range(BISECTIONS):
         factor = float(np.sqrt(low * high))
-        rate = float(scan(coefficients, np.float32(factor).item() * current).outputs.mean())
+        fired = scan(flow.coefficients[readout], np.float32(factor).item() * current).outputs
+        rate = float(fired.mean())
         if abs(np.log(max(rate, 1e-9) / aim)) < 0.1:
             return factor
         low, high = (factor, high) if rate < aim else (low, factor)
@@ -225,11 +207,10 @@ def _bisect(graph: SpikingGraph, readout: str, current: Tensor) -> float | Dead:
     )
 
 
-def _with_readout(graph: SpikingGraph, readout: str, run: Run, membranes: Membranes | None) -> Run:
+def _with_readout(flow: Flow, readout: str, run: Run, membranes: Membranes | None) -> Run:
     """`run` with the readout computed again: nothing else reads it, so all other spikes stand."""
-    coefficients = Coefficients.of(dynamics(graph, readout), torch.float32)
-    current = _current_into(graph, readout, run, run.samples)
-    scanned = scan(coefficients, current, history=membranes is not None)
+    current = _current(flow, readout, run, run.samples)
+    scanned = scan(flow.coefficients[readout], current, history=membranes is not None)
     if membranes is not None and scanned.history is not None:
         membranes.forget(readout)
         membranes(readout, scanned.history.v)
@@ -237,31 +218,17 @@ def _with_readout(graph: SpikingGraph, readout: str, run: Run, membranes: Membra
     counts = np.count_nonzero(spikes, axis=(0, 1)).astype(np.int64)
     return replace(
         run,
-        outputs={graph.outputs[0]: spikes},
+        outputs={flow.graph.outputs[0]: spikes},
         spikes={**run.spikes, readout: spikes},
         spike_counts={**run.spike_counts, readout: counts},
     )
 
 
-def _current_into(graph: SpikingGraph, population: str, run: Run, samples: int) -> Tensor:
+def _current(flow: Flow, population: str, run: Run, samples: int) -> Tensor:
     """Summed current [T, samples, *shape] into a population, from the recorded spikes of those before it."""
     parts = []
     for at in range(0, samples, SAMPLES):
-        here = slice(at, min(at + SAMPLES, samples))
-        terms = [_term(graph, source, run, here) for source in graph.predecessors[population]]
-        parts.append(torch.stack(terms).sum(dim=0))
+        part = flow.current(population, flow.recorded(run), run.steps, slice(at, min(at + SAMPLES, samples)))
+        assert part is not None
+        parts.append(channels_first(part, 2))
     return torch.cat(parts, dim=1)
-
-
-def _term(graph: SpikingGraph, last: str, run: Run, samples: slice) -> Tensor:
-    """What stateless node or population `last` gave, [T, samples, *shape]."""
-    chain = [last]
-    while chain[0] not in run.spikes:
-        (source,) = graph.predecessors[chain[0]]
-        chain.insert(0, source)
-    value = torch.from_numpy(np.asarray(run.spikes[chain[0]])[:, samples]).to(torch.float32)
-    for name in chain[1:]:
-        node = graph.nodes[name]
-        delay = isinstance(node, nir.Delay)
-        value = delayed(value, graph.delay_steps(name)) if delay else _apply(node, value)
-    return value

@@ -12,6 +12,8 @@
 
 /* As in population.py. */
 enum { KEEP, TO_VALUE, SUBTRACT, SUBTRACT_LATE };
+/* As in program.py. */
+enum { ELSEWHERE, INTEGRATE, CONVOLVE, ADD };
 
 /* Of a convolution, sizes as [height, width]; as in events.py. */
 typedef struct {
@@ -39,6 +41,8 @@ typedef struct {
 #include "scan.inc"
 #include "events.inc"
 #include "gradients.inc"
+#include "cycle.inc"
+#include "spikes.inc"
 #undef REAL
 #undef NAME
 #undef FUSED
@@ -49,6 +53,7 @@ typedef struct {
 #include "scan.inc"
 #include "events.inc"
 #include "gradients.inc"
+#include "cycle.inc"
 #undef REAL
 #undef NAME
 #undef FUSED

@@ -129,6 +129,17 @@ def test_temporal_variance_is_the_sum_of_the_distances_between_a_samples_moments
     assert score("temporal-variance", recording) == pytest.approx(np.hypot(*sums), rel=1e-5)
 
 
+def test_temporal_variance_grows_with_steps_as_with_neurons() -> None:
+    """Moments drawn alike: 40 of 100 neurons, twice as many moments, twice as many neurons."""
+    rng, shapes = np.random.default_rng(0), ((40, 30, 100), (80, 30, 100), (40, 30, 200))
+    base, longer, wider = (
+        score("temporal-variance", Recording({"a": np.zeros_like(v)}, {"a": v}))
+        for v in (rng.normal(size=shape).clip(-2, 2).astype(np.float32) for shape in shapes)
+    )
+    assert longer / base == pytest.approx(79 / 39, rel=0.05)
+    assert wider / base == pytest.approx(2, rel=0.05)
+
+
 @pytest.mark.parametrize(("variant", "axis"), [("nuclear", (0, 1)), ("temporal-nuclear", 0)])
 def test_nuclear_norms_equal_those_of_numpy(variant: str, axis: int | tuple[int, int]) -> None:
     recording = recorded()
