@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from torch.nn import functional
 from msenas_hw.training.config import TrainingConfig
 from msenas_hw.training.constraints import project
 from msenas_hw.training.rules import RuleHooks, step_wise
-from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SPIKING
 from targets.reference.network import ReferenceNetwork
 
@@ -31,12 +30,12 @@ def gradient(
     hooks = network.hooks if isinstance(network.hooks, RuleHooks) else None
     if hooks is not None:
         hooks.begin(network, y)
-    values: Mapping[str, Tensor] = network({graph.inputs[0]: x}).outputs
-    loss = error(values[graph.outputs[0]].mean(0))
-    if hooks is not None:
-        values = hooks.attached(values)
-    if penalty > 0:
-        loss = loss + penalty * _mean_rate(graph, values)
+    spiking = [n for n in graph.populations if penalty > 0 and isinstance(graph.nodes[n], SPIKING)]
+    values = network({graph.inputs[0]: x}, keep=graph.outputs, totals=spiking)
+    loss = error(values.outputs[graph.outputs[0]].mean(0))
+    if spiking:
+        places = len(x) * len(y) * sum(math.prod(graph.shapes[name]) for name in spiking)
+        loss = loss + penalty * (torch.stack([*values.totals.values()]).sum() / places)
     extra = None if hooks is None else hooks.extra_loss()
     (loss if extra is None else loss + extra).backward()  # type: ignore[no-untyped-call]
     if hooks is not None:
@@ -49,12 +48,3 @@ def move(network: ReferenceNetwork, optimiser: torch.optim.Optimizer, config: Tr
     nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
     optimiser.step()
     project(network)
-
-
-def _mean_rate(graph: SpikingGraph, values: Mapping[str, Tensor]) -> Tensor | float:
-    """Spikes a neuron and step over all spiking populations."""
-    spikes = [values[n] for n in graph.populations if isinstance(graph.nodes[n], SPIKING)]
-    if not spikes:
-        return 0.0
-    total = torch.stack([s.sum() for s in spikes]).sum()
-    return total / sum(s.numel() for s in spikes)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from targets.errors import ConfigError
+from targets.reference.hooks import Rewound
 from targets.reference.values import Carry, Values
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ def run_segments(
     x: Mapping[str, Tensor],
     segment: int,
     keep: Collection[str],
+    totals: Collection[str],
     carry: Carry,
 ) -> Values:
     """As `ReferenceNetwork.forward`, holding the values of `segment` steps at a time for the backward pass.
 
     Gradients are those of the whole run; the forward pass is computed twice. Hooks see one segment at a
-    time, and twice, so they must not keep count of anything.
+    time, and see it again, rewound, in the backward pass.
 
     Raises:
         ConfigError: transforms, which take statistics over a whole run.
@@ -35,22 +37,39 @@ def run_segments(
     if network.transforms:
         listed = ", ".join(sorted(network.transforms))
         raise ConfigError(
-            f"checkpoint={segment}: transforms of {listed}, allowed none; train without checkpoint"
+            f"checkpoint={segment}: found transforms of {listed}, allowed none, since their statistics span "
+            "all steps; train without normalisation or without checkpoint"
         )
-    parts: list[Mapping[str, Tensor]] = []
-    steps = next(iter(x.values())).shape[0]
+    parts: list[Values] = []
     # What a segment starts from must stay as it is until the segment is run again.
     start = replace(carry)
-    for at in range(0, steps, segment):
-        fed = {name: value[at : at + segment] for name, value in x.items()}
-        outputs, start = checkpoint(_segment, network, fed, start, keep, use_reentrant=False)
-        parts.append(outputs)
+    stretches = zip(*(torch.split(value, segment) for value in x.values()), strict=True)
+    for stretch in stretches:
+        fed, run = dict(zip(x, stretch, strict=True)), _Segment(network, keep, totals)
+        found, start = checkpoint(run, fed, start, use_reentrant=False)
+        network.hooks.release()
+        parts.append(found)
     carry.states, carry.held, carry.first = start.states, start.held, start.first
-    return Values({name: torch.cat([part[name] for part in parts]) for name in keep})
+    return Values(
+        {name: torch.cat([part.outputs[name] for part in parts]) for name in keep},
+        totals={name: torch.stack([part.totals[name] for part in parts]).sum() for name in totals},
+    )
 
 
-def _segment(
-    network: ReferenceNetwork, x: Mapping[str, Tensor], carry: Carry, keep: Collection[str]
-) -> tuple[Mapping[str, Tensor], Carry]:
-    left = replace(carry, states=dict(carry.states), held=dict(carry.held))
-    return network.run_stretch(x, left, keep=keep).outputs, left
+class _Segment:
+    """One segment; every run of it after the first one is with the hooks as they were at the first."""
+
+    def __init__(self, network: ReferenceNetwork, keep: Collection[str], totals: Collection[str]) -> None:
+        self.network, self.keep, self.totals = network, keep, totals
+        self.rewound: Rewound | None = None
+
+    def __call__(self, x: Mapping[str, Tensor], carry: Carry) -> tuple[Values, Carry]:
+        if self.rewound is None:
+            self.rewound = self.network.hooks.rewinding()
+            return self._run(x, carry)
+        with self.rewound():
+            return self._run(x, carry)
+
+    def _run(self, x: Mapping[str, Tensor], carry: Carry) -> tuple[Values, Carry]:
+        left = replace(carry, states=dict(carry.states), held=dict(carry.held))
+        return self.network.run_totals(x, left, self.keep, self.totals), left

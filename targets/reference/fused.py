@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+import nir
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -16,8 +17,10 @@ from torch.autograd.function import once_differentiable
 from targets.graph.kinds import POPULATION
 from targets.graph.shapes import Shape
 from targets.reference.kernels.layout import channels_first, channels_last
+from targets.reference.kernels.program import Program
+from targets.reference.operations import Applied, Dense, Gathered, Integrated
 from targets.reference.scan import State
-from targets.reference.signals import Applied, Computed, Delayed, Gathered, Given, Integrated, Signal, Sum
+from targets.reference.signals import Computed, Delayed, Given, Signal, Sum
 from targets.reference.values import Carry, Values, summed
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class FusedRun:
                 self.signals[name] = made = self._made(name)
                 self.computed.append(made)
         for name in cycle.delays:
-            self.delayed[name].source = self._source(name, every=True)
+            self.delayed[name].of(self._source(name, every=True))
         # What the backward pass holds must not hold the results.
         del self.carry, self.outputs, self.external
 
@@ -90,10 +93,7 @@ class FusedRun:
     @torch.no_grad()
     def forward(self) -> list[Tensor]:
         """Outputs asked for, last states (u where there is one, v), and what each Delay holds."""
-        calls = [signal.forward for signal in self.computed]
-        for t in range(self.steps):
-            for call in calls:
-                call(t)
+        self._program().forward(self.steps)
         found = [channels_first(self.signals[name].stacked(), 2) for name in self.asked]
         for population in self.integrated.values():
             population.count()
@@ -114,19 +114,19 @@ class FusedRun:
             signal.reopen(tensors)
             signal.begin_backward()
         self._begin_backward(iter(gradients))
-        calls = [signal.backward for signal in reversed(self.computed)]
-        for t in reversed(range(self.steps)):
-            for call in calls:
-                call(t)
+        self._program().backward(self.steps)
         found = [gradient for source in self.sources for gradient in source()]
         self.close()
         return found
 
+    def _program(self) -> Program:
+        return Program(self.computed, self.batch, self.network.dtype)
+
     def _begin_backward(self, gradients: Any) -> None:
         for name in self.asked:
             gradient = next(gradients)
-            for t, part in enumerate(() if gradient is None else channels_last(gradient, 2).unbind(0)):
-                self.signals[name].receive(t, part)
+            if gradient is not None:
+                self.signals[name].ask(channels_last(gradient, 2))
         for population in self.integrated.values():
             for state in (population.to_u, population.to_v):
                 gradient = None if state is None else next(gradients)
@@ -134,8 +134,8 @@ class FusedRun:
                     channels_first(state, 1).copy_(gradient)
         for delay in self.delayed.values():
             gradient = next(gradients)
-            for k, part in enumerate(() if gradient is None else channels_last(gradient, 2).unbind(0)):
-                delay.receive(self.steps + k, part)
+            if gradient is not None:
+                delay.ask(channels_last(gradient, 2), self.steps)
 
     def _needs_gradient(self) -> bool:
         network, cycle = self.network, self.cycle
@@ -164,7 +164,7 @@ class FusedRun:
     def _outside(self, key: str, whole: Tensor) -> Given:
         if key not in self.given:
             self.given[key] = made = Given(whole)
-            self._takes([whole], lambda: [made.gradient() if made.wanted else None])
+            self._takes([whole], lambda: [made.gradient()])
         return self.given[key]
 
     def _source(self, name: str, every: bool = False) -> Signal:
@@ -217,6 +217,8 @@ class FusedRun:
         if synapse is not None:
             bias = network.biases.get(name)
             made = Gathered(synapse, source, parameters[0], bias, self.steps, shape, every)
+        elif isinstance(node, nir.Affine | nir.Linear) and len(shape) == 2:
+            made = Dense(source, parameters[0], network.biases.get(name), self.steps, shape, every)
         else:
             made = Applied(node, source, parameters, self.steps, shape, every, network.dtype)
         if parameters:

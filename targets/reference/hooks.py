@@ -6,12 +6,14 @@ time inside them. `first` is true for the stretch that starts the samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from torch import Tensor
 
 Apply = Callable[[Tensor], Tensor]
+Rewound = Callable[[], AbstractContextManager[object]]
 
 
 class CurrentTransform(Protocol):
@@ -47,3 +49,17 @@ class Hooks:
     def through_time(self, name: str) -> bool:
         """Whether the gradient of population `name` passes from each step to the one before."""
         return True
+
+    def attached(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """`outputs` of a stretch with the whole gradient of each population, for losses on the spikes."""
+        return outputs
+
+    def release(self) -> None:
+        """Forget the outputs of the stretches run so far."""
+
+    def rewinding(self) -> Rewound:
+        """Inside what this gives, the hooks are as they are now: a stretch is run again for its gradient.
+
+        What such a run leaves in them is undone; hooks that keep nothing from call to call need no more.
+        """
+        return nullcontext

@@ -91,6 +91,7 @@ class ReferenceNetwork(nn.Module):
         carry: Carry | None = None,
         keep: Collection[str] | None = None,
         counts: Mapping[str, Tensor] | None = None,
+        totals: Collection[str] = (),
     ) -> Values:
         """Run `{Input: [S, B, *shape]}`; every node's output, and states of the populations named.
 
@@ -100,19 +101,39 @@ class ReferenceNetwork(nn.Module):
             keep: the nodes whose outputs are asked for, all by default; others go as soon as the last
                 node that reads them has run.
             counts: `{population: int64 [*shape]}`, to which the spikes of every neuron are added.
+            totals: populations whose output is also summed over all steps, samples and neurons.
         """
         carry = Carry() if carry is None else carry
         for name, synapse in self.synapses.items():
             synapse.begin(self.weights[name])
-        if not torch.is_grad_enabled():
-            return self.run_stretch(x, carry, states, keep, counts or {})
-        if self.checkpoint is None:
-            return run_blocks(self, x, carry, states, keep, counts or {})
+        if self.checkpoint is None or not torch.is_grad_enabled():
+            return self.run_totals(x, carry, keep, totals, states, counts or {})
         if states or counts:
             raise ConfigError(
                 "checkpoint: found states or counts asked for, allowed neither; run without gradient"
             )
-        return run_segments(self, x, self.checkpoint, self.graph.outputs if keep is None else keep, carry)
+        keep = self.graph.outputs if keep is None else keep
+        return run_segments(self, x, self.checkpoint, keep, totals, carry)
+
+    def run_totals(
+        self,
+        x: Mapping[str, Tensor],
+        carry: Carry,
+        keep: Collection[str] | None,
+        totals: Collection[str],
+        states: Collection[str] = (),
+        counts: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Values:
+        """As `forward`, without checkpoint."""
+        kept = keep if keep is None or not totals else {*keep, *totals}
+        run = run_blocks if torch.is_grad_enabled() else ReferenceNetwork.run_stretch
+        values = run(self, x, carry, states, kept, counts)
+        if totals:
+            attached = self.hooks.attached({name: values.outputs[name] for name in totals})
+            values.totals = {name: output.sum() for name, output in attached.items()}
+            for name in () if keep is None else set(totals).difference(keep):
+                del values.outputs[name]
+        return values
 
     def zero_counts(self) -> dict[str, Tensor]:
         """`counts` for `forward`, of every Input and population that fires, as the kernels lay them out."""

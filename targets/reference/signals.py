@@ -1,28 +1,27 @@
 """What runs in a cyclic component step by step by the C kernels, and its gradient back through the steps.
 
 A signal gives one value a step, `[B, *size, channels]` (`kernels.layout`), and collects the gradient of that
-value from all that read it. `Computed` signals work it out: `forward(t)` in the component's order,
-`backward(t)` in reverse, and `gradients()` once after all steps, for what does not change from step to step.
+value from all that read it. `Computed` signals work it out (`operations`), most of them in C
+(`kernels.program`). What is left to torch of a step are `forward(t)` and `backward(t)`; `gradients()` gives,
+after all steps, what does not change from step to step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
-import nir
 import torch
 from torch import Tensor
 
-from targets.reference import stateless
+from targets.reference.kernels import program
 from targets.reference.kernels.layout import channels_first, channels_last
-from targets.reference.kernels.memory import empty
-from targets.reference.kernels.population import Population
-from targets.reference.kernels.synapse import Synapse
+from targets.reference.kernels.memory import check, empty
+from targets.reference.kernels.program import Ring, Tap
 
 Gradients = list[Tensor | None]
-# Attributes that follow from what a signal keeps, or exist only during a backward pass.
-_DERIVED = "values received vs us refused to_u to_v to_current to_weight to_bias to_parameters"
+# Attributes that exist only during a backward pass.
+_DERIVED = "ring asked to_u to_v to_weight to_bias to_parameters"
 
 
 class Signal:
@@ -31,14 +30,15 @@ class Signal:
     Attributes:
         kept: the attributes that hold what the backward pass reads.
         wanted: whether anything before this signal needs its gradient.
+        ring: where that gradient is added up, in a backward pass.
     """
 
     kept: ClassVar[tuple[str, ...]] = ()
     wanted = True
+    ring: Ring | None = None
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self.received: Gradients = []
 
     def at(self, t: int) -> Tensor:
         """The value of step `t`, [B, *size, channels]."""
@@ -48,8 +48,9 @@ class Signal:
         """The values of all steps, [S, B, *size, channels]."""
         raise NotImplementedError
 
-    def open(self) -> None:
-        """Derive the rest from what is kept."""
+    def tap(self) -> Tap:
+        """How an operation reads this signal."""
+        raise NotImplementedError
 
     def close(self) -> list[Tensor | None]:
         """Let go of every tensor of the run; what was kept, for `reopen`."""
@@ -61,15 +62,19 @@ class Signal:
     def reopen(self, kept: Iterator[Tensor | None]) -> None:
         for name in self.kept:
             setattr(self, name, next(kept))
-        self.open()
 
     def begin_backward(self) -> None:
-        self.received = [None] * self.steps
+        raise NotImplementedError
 
     def receive(self, t: int, gradient: Tensor) -> None:
-        """One more part of the gradient of step `t`; never changed in place, since others may read it."""
-        before = self.received[t]
-        self.received[t] = gradient if before is None else before + gradient
+        """One more part of the gradient of step `t`."""
+        if self.ring is not None:
+            self.ring.add(t, gradient)
+
+    def ask(self, gradient: Tensor) -> None:
+        """A part of the gradient of all steps, [S, B, *size, channels]."""
+        for t, part in enumerate(gradient):
+            self.receive(t, part)
 
 
 class Given(Signal):
@@ -80,26 +85,22 @@ class Given(Signal):
     def __init__(self, whole: Tensor) -> None:
         super().__init__(whole.shape[0])
         self.laid, self.wanted = channels_last(whole.detach(), 2), whole.requires_grad
-        self.open()
-
-    def open(self) -> None:
-        self.values = self.laid.unbind(0)
+        check(whole.dtype, whole.numel(), self.laid)
 
     def at(self, t: int) -> Tensor:
-        return self.values[t]
+        return self.laid[t]
 
     def stacked(self) -> Tensor:
         return self.laid
 
-    def receive(self, t: int, gradient: Tensor) -> None:
-        if self.wanted:
-            super().receive(t, gradient)
+    def tap(self) -> Tap:
+        return Tap(self.laid, self.ring)
 
-    def gradient(self) -> Tensor:
-        zero = next((torch.zeros_like(g) for g in self.received if g is not None), None)
-        if zero is None:
-            return channels_first(torch.zeros_like(self.laid), 2)
-        return channels_first(torch.stack([zero if g is None else g for g in self.received]), 2)
+    def begin_backward(self) -> None:
+        self.ring = Ring.of(self.steps, self.laid) if self.wanted else None
+
+    def gradient(self) -> Tensor | None:
+        return None if self.ring is None else channels_first(self.ring.whole(), 2)
 
 
 class Delayed(Signal):
@@ -111,23 +112,29 @@ class Delayed(Signal):
     def __init__(self, held: Tensor, steps: int) -> None:
         super().__init__(steps)
         self.held, self.length = channels_last(held.detach(), 2), held.shape[0]
-        self.open()
+        self.passed = held.requires_grad
 
-    def open(self) -> None:
-        self.values = self.held.unbind(0)
+    def of(self, source: Signal) -> None:
+        self.source = source
+        if isinstance(source, Computed):
+            source.farthest = max(source.farthest, self.length)
 
     def at(self, t: int) -> Tensor:
-        return self.values[t] if t < self.length else self.source.at(t - self.length)
+        return self.held[t] if t < self.length else self.source.at(t - self.length)
 
     def stacked(self) -> Tensor:
         return torch.stack([self.at(t) for t in range(self.steps)])
+
+    def tap(self) -> Tap:
+        now = self.source.tap()
+        return Tap(now.values, now.ring, self.held, self.ring)
 
     def after(self) -> Tensor:
         """What is held after the last step."""
         return torch.stack([self.at(self.steps + k) for k in range(self.length)])
 
     def begin_backward(self) -> None:
-        self.received = [None] * self.length
+        self.ring = Ring.of(self.length, self.held) if self.passed else None
 
     def receive(self, t: int, gradient: Tensor) -> None:
         if t < self.length:
@@ -135,35 +142,81 @@ class Delayed(Signal):
         else:
             self.source.receive(t - self.length, gradient)
 
-    def gradient(self) -> Tensor:
-        zero = torch.zeros_like(self.held[0])
-        return channels_first(torch.stack([zero if g is None else g for g in self.received]), 2)
+    def ask(self, gradient: Tensor, first: int = 0) -> None:
+        """As of any signal, from step `first` on, which may be beyond the last."""
+        inside = max(min(len(gradient), self.length - first), 0)
+        for t in range(inside):
+            self.receive(first + t, gradient[t])
+        if inside < len(gradient):
+            whole, at = gradient.new_zeros((self.steps, *gradient.shape[1:])), first + inside - self.length
+            whole[at : at + len(gradient) - inside] = gradient[inside:]
+            self.source.ask(whole)
+
+    def gradient(self) -> Tensor | None:
+        return None if self.ring is None else channels_first(self.ring.whole(), 2)
 
 
 class Computed(Signal):
-    """A signal worked out here; `buffer` [S or 1, *shape] holds all values or only the last."""
+    """A signal worked out here; `buffer` [S or 1, *shape] holds all values or only the last.
+
+    Attributes:
+        kind: what does it (`kernels.program`).
+        farthest: the most steps after which something still reads a value.
+        asked: the gradient of all steps [S, *shape] from outside the component.
+    """
 
     kept: ClassVar[tuple[str, ...]] = ("buffer",)
+    kind = program.ELSEWHERE
+    asked: Tensor | None = None
 
     def __init__(self, steps: int, shape: Sequence[int], dtype: torch.dtype, every: bool) -> None:
         super().__init__(steps)
-        self.slots = steps if every else 1
-        self.buffer = empty((self.slots, *shape), dtype)
-        self.open()
-
-    def open(self) -> None:
-        self.values = self.buffer.unbind(0)
+        self.farthest = 0
+        self.buffer = empty((steps if every else 1, *shape), dtype)
 
     def at(self, t: int) -> Tensor:
-        return self.values[t % self.slots]
+        return self.buffer[t % len(self.buffer)]
 
     def stacked(self) -> Tensor:
         return self.buffer
 
+    def tap(self) -> Tap:
+        return Tap(self.buffer, self.ring)
+
+    def taps(self) -> Sequence[Tap]:
+        """What it reads in each step."""
+        raise NotImplementedError
+
+    def fields(self) -> Mapping[str, Any]:
+        """What the kernels need besides (`kernels.program`)."""
+        if self.ring is None:
+            return {}
+        slots = len(self.ring.some)
+        return {"asked": self.asked, "gradient": self.ring.values, "some": self.ring.some, "slots": slots}
+
+    def begin_backward(self) -> None:
+        self.ring, self.asked = Ring.of(min(self.farthest, self.steps - 1) + 1, self.buffer), None
+
+    def ask(self, gradient: Tensor) -> None:
+        self.asked = gradient if self.asked is None else self.asked + gradient
+
+    def taken(self, t: int) -> Tensor | None:
+        """The gradient of step `t`, None for none; its slot is free then."""
+        assert self.ring is not None
+        slot = t % len(self.ring.some)
+        asked = None if self.asked is None else self.asked[t]
+        if not self.ring.some[slot]:
+            return asked
+        self.ring.some[slot] = 0
+        here = self.ring.values[slot]
+        return here if asked is None else here + asked
+
     def forward(self, t: int) -> None:
+        """What is left to torch of step `t`."""
         raise NotImplementedError
 
     def backward(self, t: int) -> None:
+        """The gradient of that."""
         raise NotImplementedError
 
     def gradients(self) -> Gradients:
@@ -173,6 +226,8 @@ class Computed(Signal):
 
 class Sum(Computed):
     """`terms` in their order; with a `factor` of one sample's shape, `outside` + factor * terms."""
+
+    kind = program.ADD
 
     def __init__(
         self,
@@ -189,210 +244,17 @@ class Sum(Computed):
         self.factor = None if factor is None else channels_last(factor.detach(), 0)
         self.factor_gradient: Tensor | None = None
 
-    def _inside(self, t: int) -> Tensor:
-        total = self.terms[0].at(t)
-        for term in self.terms[1:]:
-            total = total + term.at(t)
-        return total
+    def taps(self) -> Sequence[Tap]:
+        return [term.tap() for term in self.terms]
 
-    def forward(self, t: int) -> None:
-        out = self.at(t)
-        if self.factor is not None:
-            torch.mul(self._inside(t), self.factor, out=out)
-            if self.outside is not None:
-                torch.add(self.outside.at(t), out, out=out)
-            return
-        torch.add(self.terms[0].at(t), self.terms[1].at(t), out=out)
-        for term in self.terms[2:]:
-            out += term.at(t)
+    def fields(self) -> Mapping[str, Any]:
+        check(self.buffer.dtype, self.buffer[0, 0].numel(), self.factor)
+        found = {"factor": self.factor, "outside": None if self.outside is None else self.outside.tap()}
+        return {**super().fields(), **found, "to_factor": self.factor_gradient}
 
     def begin_backward(self) -> None:
         super().begin_backward()
         self.factor_gradient = None if self.factor is None else torch.zeros_like(self.factor)
 
-    def backward(self, t: int) -> None:
-        gradient = self.received[t]
-        if gradient is None:
-            return
-        if self.outside is not None:
-            self.outside.receive(t, gradient)
-        if self.factor is not None:
-            assert self.factor_gradient is not None
-            self.factor_gradient += (gradient * self._inside(t)).sum(0)
-            gradient = gradient * self.factor
-        for term in self.terms:
-            term.receive(t, gradient)
-
     def gradients(self) -> Gradients:
         return [] if self.factor_gradient is None else [channels_first(self.factor_gradient, 0)]
-
-
-class Integrated(Computed):
-    """A population on the current `source`, from the state `u`, `v` [B, *shape], None for zero.
-
-    Attributes:
-        u, v: the state before the first step and after each, [S + 1, *shape], or only the last, [1, ...].
-    """
-
-    kept: ClassVar[tuple[str, ...]] = ("buffer", "u", "v")
-
-    def __init__(
-        self,
-        population: Population,
-        source: Signal,
-        state: tuple[Tensor | None, Tensor | None],
-        counts: Tensor | None,
-        steps: int,
-        shape: Sequence[int],
-        every: tuple[bool, bool],
-    ) -> None:
-        self.population, self.source, self.counts = population, source, counts
-        self.total = None if counts is None else channels_last(counts, 0)
-        self.history = steps + 1 if every[1] else 1
-        u, v = state
-        self.v = self._started(v, shape)
-        self.u = self._started(u, shape) if population.synapse else None
-        super().__init__(steps, shape, population.dtype, every[0])
-
-    def _started(self, first: Tensor | None, shape: Sequence[int]) -> Tensor:
-        states = empty((self.history, *shape), self.population.dtype)
-        if first is None:
-            states[0].zero_()
-        else:
-            states[0] = channels_last(first, 1)
-        return states
-
-    def open(self) -> None:
-        super().open()
-        self.vs = self.v.unbind(0)
-        self.us = [None] * self.history if self.u is None else self.u.unbind(0)
-
-    @property
-    def last(self) -> tuple[Tensor | None, Tensor]:
-        """The state after the last step."""
-        return self.us[-1], self.vs[-1]
-
-    def forward(self, t: int) -> None:
-        before, after = (t, t + 1) if self.history > 1 else (0, 0)
-        self.population.step(
-            self.source.at(t),
-            (self.us[before], self.vs[before]),
-            (self.us[after], self.vs[after]),
-            self.at(t),
-            self.total,
-        )
-
-    def count(self) -> None:
-        """The spikes of all steps are counted."""
-        if self.counts is not None and self.total is not None:
-            self.counts.copy_(channels_first(self.total, 0))
-
-    def begin_backward(self) -> None:
-        super().begin_backward()
-        self.to_v = torch.zeros_like(self.vs[0])
-        self.to_u = None if self.u is None else torch.zeros_like(self.vs[0])
-        self.to_current = empty(self.buffer.shape, self.buffer.dtype).unbind(0)
-
-    def backward(self, t: int) -> None:
-        self.population.step_backward(
-            self.source.at(t),
-            (self.us[t], self.vs[t]),
-            self.received[t],
-            (self.to_u, self.to_v),
-            self.to_current[t],
-        )
-        self.received[t] = None
-        self.source.receive(t, self.to_current[t])
-
-
-class Gathered(Computed):
-    """A convolution on spikes by the kernels."""
-
-    kept: ClassVar[tuple[str, ...]] = ("buffer", "left")
-
-    def __init__(
-        self,
-        synapse: Synapse,
-        source: Signal,
-        weight: Tensor,
-        bias: Tensor | None,
-        steps: int,
-        shape: Sequence[int],
-        every: bool,
-    ) -> None:
-        self.synapse, self.source, self.weight = synapse, source, weight.detach()
-        self.bias = None if bias is None else bias.detach()
-        self.packed = synapse.pack(weight, bias)
-        self.left = torch.zeros((steps, shape[0]), dtype=torch.bool)
-        super().__init__(steps, shape, weight.dtype, every)
-
-    def open(self) -> None:
-        super().open()
-        self.refused = self.left.unbind(0)
-
-    def forward(self, t: int) -> None:
-        self.synapse.fill(self.source.at(t), self.packed, self.weight, self.bias, self.at(t), self.refused[t])
-
-    def begin_backward(self) -> None:
-        super().begin_backward()
-        self.to_weight = self.synapse.gather.zeros(self.weight)
-        self.to_bias = None if self.bias is None else torch.zeros_like(self.bias)
-
-    def backward(self, t: int) -> None:
-        gradient = self.received[t]
-        if gradient is None:
-            return
-        x = self.source.at(t)
-        self.synapse.weight_gradient(gradient, x, self.weight, self.refused[t], self.to_weight)
-        if self.to_bias is not None:
-            self.to_bias += gradient.flatten(0, -2).sum(0)
-        if self.source.wanted:
-            self.source.receive(t, self.synapse.input_gradient(gradient, self.weight))
-        self.received[t] = None
-
-    def gradients(self) -> Gradients:
-        found: Gradients = [self.synapse.gather.unpacked(self.to_weight, self.weight)]
-        return found if self.to_bias is None else [*found, self.to_bias]
-
-
-class Applied(Computed):
-    """Any other stateless node, by torch."""
-
-    def __init__(
-        self,
-        node: nir.NIRNode,
-        source: Signal,
-        parameters: Sequence[Tensor],
-        steps: int,
-        shape: Sequence[int],
-        every: bool,
-        dtype: torch.dtype,
-    ) -> None:
-        super().__init__(steps, shape, dtype, every)
-        self.node, self.source = node, source
-        self.parameters = [p.detach() for p in parameters]
-
-    def forward(self, t: int) -> None:
-        out = stateless.apply(self.node, channels_first(self.source.at(t), 1), *self.parameters)
-        channels_first(self.at(t), 1).copy_(out)
-
-    def begin_backward(self) -> None:
-        super().begin_backward()
-        self.to_parameters = [torch.zeros_like(p) for p in self.parameters]
-
-    def backward(self, t: int) -> None:
-        gradient = self.received[t]
-        if gradient is None:
-            return
-        with torch.enable_grad():
-            x = channels_first(self.source.at(t), 1).detach().requires_grad_()
-            parameters = [p.requires_grad_() for p in self.parameters]
-            out = stateless.apply(self.node, x, *parameters)
-            to_x, *found = torch.autograd.grad(out, [x, *parameters], channels_first(gradient, 1))
-        for total, part in zip(self.to_parameters, found, strict=True):
-            total += part
-        self.source.receive(t, channels_last(to_x, 1))
-        self.received[t] = None
-
-    def gradients(self) -> Gradients:
-        return list(self.to_parameters)

@@ -13,10 +13,17 @@ from targets.reference.scan import State
 
 @dataclass
 class Values:
-    """Outputs of the nodes run so far, and the states recorded, each [S, B, *shape]."""
+    """What a stretch gives.
+
+    Attributes:
+        outputs: of the nodes run so far, [S, B, *shape].
+        states: those recorded, each [S, B, *shape].
+        totals: outputs summed over everything, where that was asked for.
+    """
 
     outputs: dict[str, Tensor]
     states: dict[str, State] = field(default_factory=dict)
+    totals: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The executor against plain torch, snnTorch, SpikingJelly and Norse, in one process on one thread.
 
     python tests/benchmarks/bench_executor.py [--net ff fb] [--phase forward training] [--steps 4 10 20]
-        [--batch 1 64] [--peers ...] [--rounds 7] [--memory] [--format json]
+        [--batch 1 64] [--peers ...] [--rounds 7] [--memory] [--checkpoint K ...] [--format json]
 
 In each round every framework runs once, in turn; a ratio is the median over rounds of the peer's processor
 time over ours. `torch-compile` takes minutes to compile and runs only where `--peers` names it.
@@ -9,6 +9,9 @@ Forward is `targets.compile(graph, "reference").run(x)`, counts of every neuron'
 training is the network's forward pass, cross entropy of the mean output rates, and the gradients.
 `limits` holds our time over that of the dense network at this core's peak (`executor_limits.py`), `counting`
 the time of a run with counts of every neuron over that of one without.
+
+`--memory` adds the peak of a training step. `--checkpoint` also runs the training step that holds K steps at
+a time and computes them again; its ratio is the time without over the time with it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -60,10 +64,10 @@ class Case:
 class Ours:
     """The reference executor: compiled for inference, and as a module for training."""
 
-    def __init__(self, net: str) -> None:
+    def __init__(self, net: str, checkpoint: int | None = None) -> None:
         self.graph = NETWORKS[net]()
         self.executable = targets.compile(self.graph, "reference")
-        self.network = ReferenceNetwork(self.graph)
+        self.network = ReferenceNetwork(self.graph, checkpoint=checkpoint)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Output spikes [T, B, 10], differentiable."""
@@ -87,8 +91,15 @@ class Ours:
         return {name: torch.from_numpy(run.spikes[name]) for name in self.graph.populations}
 
 
-def calls(ours: Ours, peers: Mapping[str, nn.Module], case: Case) -> dict[str, Callable[[], object]]:
-    """What each framework runs in a round."""
+def checkpointed(steps: int) -> str:
+    """The name of our training step that holds so many steps at a time."""
+    return f"checkpoint-{steps}"
+
+
+def calls(
+    ours: Ours, peers: Mapping[str, nn.Module], case: Case, held: Mapping[str, Ours] = MappingProxyType({})
+) -> dict[str, Callable[[], object]]:
+    """What each framework runs in a round; `held` are those of ours with a checkpoint, by name."""
     x = torch.from_numpy(events(case.steps, case.batch))
     labels = torch.arange(case.batch) % CLASSES
 
@@ -102,7 +113,9 @@ def calls(ours: Ours, peers: Mapping[str, nn.Module], case: Case) -> dict[str, C
         return module(x)  # type: ignore[no-any-return]
 
     if case.training:
-        own: dict[str, Callable[[], object]] = {OURS: lambda: step(ours, ours.network)}
+        own: dict[str, Callable[[], object]] = {
+            name: lambda m=m: step(m, m.network) for name, m in {OURS: ours, **held}.items()
+        }
         return own | {name: lambda m=m: step(m, m) for name, m in peers.items()}
     own = {
         OURS: lambda: ours.run(x),
@@ -129,12 +142,12 @@ def differing(ours: Ours, peers: Mapping[str, nn.Module], case: Case) -> dict[st
 
 
 def measured(
-    case: Case, ours: Ours, peers: Mapping[str, nn.Module], core: Core, rounds: int
+    case: Case, ours: Ours, peers: Mapping[str, nn.Module], held: Mapping[str, Ours], core: Core, rounds: int
 ) -> dict[str, Any]:
     """One case of the report."""
     # A compiled module falls back to plain torch once it has met too many shapes.
     torch.compiler.reset()
-    run = calls(ours, peers, case)
+    run = calls(ours, peers, case, held)
     cost = DenseCost.of(ours.graph)
     found = differing(ours, peers, case)
     repeats = {name: _repeats(call) for name, call in run.items()}
@@ -168,6 +181,7 @@ def _row(case: Case, found: dict[str, int], times: dict[str, list[float]]) -> di
         "differing": sum(found.values()),
         "differing_from": found,
         "ratios": {name: over(name, OURS) for name in found},
+        "checkpoint": {name: over(OURS, name) for name in times if name.startswith("checkpoint")},
         "limits": {"dense": over(OURS, "dense")},
         "cpu_s": {name: statistics.median(values) for name, values in times.items()},
     }
@@ -193,14 +207,15 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
         peers, absent = available(net, options.peers)
         missing.update(absent)
         ours = Ours(net)
+        held = {checkpointed(k): Ours(net, k) for k in options.checkpoint}
         for phase in options.phase:
             for steps in options.steps:
                 for batch in options.batch:
                     case = Case(net, phase, batch, steps)
                     print(f"{net} {phase} T={steps} B={batch}", file=sys.stderr)
-                    row = measured(case, ours, peers, core, options.rounds)
+                    row = measured(case, ours, peers, held, core, options.rounds)
                     if options.memory and case.training:
-                        row["peak_bytes"] = memory(case, [OURS, *peers])
+                        row["peak_bytes"] = memory(case, [OURS, *held, *peers])
                     cases.append(row)
     return {"cases": cases, "absent": missing}
 
@@ -225,11 +240,16 @@ def table(found: dict[str, Any]) -> str:
     for case in found["cases"]:
         if "peak_bytes" in case:
             sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in case["peak_bytes"].items())
-            text.append(
-                f"peak of a training step, {case['name']} T={case['steps']} B={case['batch']}: {sizes}"
-            )
+            text.append(f"peak of a training step, {_where(case)}: {sizes}")
+        if case["checkpoint"]:
+            times = ", ".join(f"{name} {1 / ratio:.2f}x" for name, ratio in case["checkpoint"].items())
+            text.append(f"time of a training step over ours without checkpoint, {_where(case)}: {times}")
     text += [f"absent: {name} ({reason})" for name, reason in found["absent"].items()]
     return "\n".join(text)
+
+
+def _where(case: Mapping[str, Any]) -> str:
+    return f"{case['name']} T={case['steps']} B={case['batch']}"
 
 
 def main() -> None:
@@ -246,6 +266,9 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=[*PEERS], default=DEFAULT_PEERS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--memory", action="store_true", help="peak memory of a training step")
+    parser.add_argument(
+        "--checkpoint", nargs="+", type=int, default=[], help="steps held at a time in training"
+    )
     parser.add_argument("--format", choices=["table", "json"], default="table")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -1,5 +1,7 @@
 """Peak bytes that one training step adds to this process: `executor_memory.py FRAMEWORK NET T B`.
 
+FRAMEWORK is `ours`, `checkpoint-K` for ours with a checkpoint of K steps, or a peer.
+
 `bench_executor.py` starts it, since memory that an earlier run freed would hide what a later one takes.
 """
 
@@ -28,8 +30,10 @@ def main() -> None:
     name, net, steps, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    ours = Ours(net)
-    peers = {} if name == OURS else {name: PEERS[name](NETWORKS[net]())}
+    own, _, segment = name.partition("-") if name not in PEERS else ("", "", "")
+    ours = Ours(net, int(segment) if segment else None)
+    peers = {} if own else {name: PEERS[name](NETWORKS[net]())}
+    name = OURS if own else name
     # A small step first: what a framework loads or builds at first use is not the step's memory.
     calls(ours, peers, Case(net, "training", 1, 2))[name]()
     step = calls(ours, peers, Case(net, "training", batch, steps))[name]

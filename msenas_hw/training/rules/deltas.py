@@ -56,6 +56,16 @@ class Delta(Protocol):
         ...
 
 
+class Unheard:
+    """Sees the steps of a batch that its local rule has seen already."""
+
+    def observe(self, x: Tensor, spikes: Tensor) -> None:
+        pass
+
+    def change(self, weight: Tensor, reward: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+
 @dataclass
 class _Pairs:
     """Both traces of pair-based rules, from stretch to stretch."""

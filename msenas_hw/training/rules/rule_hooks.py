@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from msenas_hw.training.rules import draws
 from msenas_hw.training.rules.assignment import LayerRules, Rules
 from msenas_hw.training.rules.canonicalise import canonical, cuts
-from msenas_hw.training.rules.deltas import DELTAS, Delta, Plasticity
+from msenas_hw.training.rules.deltas import DELTAS, Delta, Plasticity, Unheard
 from msenas_hw.training.rules.feedback import FIXED, MATRIX, Asymmetric, Call, Initial, Late
 from msenas_hw.training.rules.layers import layers_of
 from msenas_hw.training.rules.operators import Operator, operator_of
@@ -24,7 +24,7 @@ from targets.errors import ConfigError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.reference import stateless
-from targets.reference.hooks import Hooks
+from targets.reference.hooks import Hooks, Rewound
 from targets.reference.network import ReferenceNetwork
 
 _BASELINE_MOMENTUM = 0.1
@@ -71,6 +71,17 @@ class _Batch:
         default_factory=lambda: defaultdict(deque)
     )
 
+    def unheard(self) -> _Batch:
+        """A copy in which local rules observe nothing."""
+        return replace(
+            self,
+            waiting={name: steps.copied() for name, steps in self.waiting.items()},
+            inputs={name: steps.copied() for name, steps in self.inputs.items()},
+            deltas=dict.fromkeys(self.deltas, Unheard()),
+            losses=dict(self.losses),
+            taught=defaultdict(list),
+        )
+
 
 class RuleHooks(nn.Module, Hooks):
     """Hooks that make each layer of a network learn by its own rules; its buffers are the random matrices.
@@ -109,6 +120,7 @@ class RuleHooks(nn.Module, Hooks):
         self.reward: Tensor | None = None
         self.batches: Tensor
         self.baseline: Tensor
+        self._batch: _Batch
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("baseline", torch.tensor(0.0))
         self._plans = {name: self._plan(name) for name in self.layers.synapses}
@@ -306,8 +318,24 @@ class RuleHooks(nn.Module, Hooks):
         }
 
     def release(self) -> None:
-        """Forget what belongs to the steps run so far, where each has its own backward pass."""
+        """Forget the outputs of the steps run so far."""
         self._batch.taught.clear()
+
+    def rewinding(self) -> Rewound:
+        batch = self._batch.unheard()
+        traces = {name: trace.copied() for name, trace in self._traces.items()}
+
+        @contextmanager
+        def rewound() -> Iterator[None]:
+            now = self._batch, self._traces
+            self._batch = batch.unheard()
+            self._traces = {name: trace.copied() for name, trace in traces.items()}
+            try:
+                yield
+            finally:
+                self._batch, self._traces = now
+
+        return rewound
 
     def finish(self, network: ReferenceNetwork) -> None:
         """After the backward pass: gradients of local rules written, those of frozen weights taken away.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,10 @@ class Steps:
     population: str
     lead: int = 0
     _parts: list[Tensor] = field(default_factory=list)
+
+    def copied(self) -> Steps:
+        """The same, going its own way from here."""
+        return replace(self, _parts=[*self._parts])
 
     def append(self, part: Tensor) -> None:
         """Add a stretch [S, B, *shape]."""

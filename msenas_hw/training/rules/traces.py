@@ -14,7 +14,7 @@ Sources: Xiao et al., NeurIPS 2022; Bellec et al., Nat. Commun. 11:3625 (2020).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -69,6 +69,11 @@ class Trace:
     decays: tuple[Decays, ...]
     _state: list[_Filtered] = field(default_factory=list)
     _ones: list[_Filtered] = field(default_factory=list)
+
+    def copied(self) -> Trace:
+        """The same, going its own way from here."""
+        state, ones = ([replace(each) for each in part] for part in (self._state, self._ones))
+        return replace(self, _state=state, _ones=ones)
 
     @torch.no_grad()
     def run(self, x: Tensor, first: bool) -> tuple[tuple[Tensor, ...], Tensor]:

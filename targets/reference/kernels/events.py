@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from targets.graph.shapes import Shape, conv_margins, per_axis
 from targets.reference.kernels.build import kernels
-from targets.reference.kernels.layout import DTYPES, channels_last
+from targets.reference.kernels.layout import DTYPES
 from targets.reference.kernels.memory import check
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
@@ -84,22 +84,21 @@ class Gather:
     def packed(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Weight as [blocks, taps, channels, wide] and bias as [blocks * wide], zeros where padded."""
         wide = self._wide(weight.dtype)
-        outs, channels = weight.shape[:2]
+        outs, channels, *kernel = weight.shape
+        rows = torch.empty((-(-outs // wide), math.prod(kernel), channels, wide), dtype=weight.dtype)
+        self._packing("pack", wide, weight.detach(), rows)
         more = -outs % wide
-        rows = functional.pad(weight.detach().reshape(outs, channels, -1), (0, 0, 0, 0, 0, more))
-        rows = _swapped(_swapped(rows).view(-1, wide, rows[0].numel()))
-        rows = rows.view(len(rows), -1, channels, wide)
         if bias is None:
             return rows, weight.new_zeros(outs + more)
-        return rows, functional.pad(bias.detach(), (0, more))
+        return rows, functional.pad(bias.detach(), (0, more)) if more else bias.detach().contiguous()
 
     def packed_back(self, weight: Tensor) -> Tensor:
         """Weight as [blocks, taps, out_channels, wide], input channels side by side, zeros where padded."""
-        outs, channels = weight.shape[:2]
         wide = self._wide_back(weight.dtype)
-        rows = functional.pad(weight.detach().reshape(outs, channels, -1), (0, 0, 0, -channels % wide))
-        rows = _swapped(rows.view(1, outs, -1)).view(-1, wide, rows.shape[2] * outs)
-        return _swapped(rows).view(len(rows), -1, outs, wide)
+        outs, channels, *kernel = weight.shape
+        rows = torch.empty((-(-channels // wide), math.prod(kernel), outs, wide), dtype=weight.dtype)
+        self._packing("pack_back", wide, weight.detach(), rows)
+        return rows
 
     def worthwhile(self) -> bool:
         """Whether gathering can beat the dense product at all (measured)."""
@@ -111,23 +110,40 @@ class Gather:
 
         Every tensor is contiguous.
         """
-        frames, g = x.shape[0], self.geometry
-        wide = self._wide(x.dtype)
-        taps, padded = g.channels * g.kernel_y * g.kernel_x, -(-g.out_channels // wide) * wide
+        frames = x.shape[0]
         self._check(x, out)
-        check(x.dtype, padded, bias)
-        check(x.dtype, padded * taps, weight)
+        self._check_packed(weight, bias)
         check(torch.bool, frames, left)
         number = self._functions(x.dtype).gather(
             ctypes.byref(self.geometry),
             frames,
-            int(DENSEST * (x.numel() // max(frames, 1))),
+            self._most(x),
             self.vectors(x.dtype),
             *(t.data_ptr() for t in (x, weight, bias, out, left)),
         )
         if number < 0:
             raise MemoryError(_NO_MEMORY)
         return number
+
+    def forward_fields(self, x: Tensor, out: Tensor, weight: Tensor, bias: Tensor) -> dict[str, Any]:
+        """What `program` needs for steps like `x` [B, *size, channels] and `out`, parameters packed."""
+        self._check(x, out)
+        self._check_packed(weight, bias)
+        return {
+            "geometry": self.geometry,
+            "weight": weight,
+            "bias": bias,
+            "most": self._most(x),
+            "vectors": self.vectors(x.dtype),
+        }
+
+    def backward_fields(self, x: Tensor, out: Tensor, back: Tensor, total: Tensor) -> dict[str, Any]:
+        """The same for the gradient: `back` of `packed_back`, `total` of the packed weight."""
+        self._check(x, out)
+        self._check_back(back)
+        self._check_packed(total, None)
+        wide = self._wide_back(x.dtype)
+        return {"weight_back": back, "vectors_back": wide * x.dtype.itemsize // _VECTOR_BYTES}
 
     def weight_gradient(self, x: Tensor, gradient: Tensor, left: Tensor, total: Tensor) -> None:
         """Gradient of the packed weight from the frames of `x` not `left`, added to `total`.
@@ -137,8 +153,7 @@ class Gather:
         """
         self._check(x, gradient)
         check(torch.bool, x.shape[0], left)
-        g = self.geometry
-        check(x.dtype, g.channels * g.kernel_y * g.kernel_x * total.shape[0] * self._wide(x.dtype), total)
+        self._check_packed(total, None)
         pointers = (t.data_ptr() for t in (x, gradient, left, total))
         geometry = ctypes.byref(self.geometry)
         if self._functions(x.dtype).collect(geometry, x.shape[0], self.vectors(x.dtype), *pointers) < 0:
@@ -151,16 +166,21 @@ class Gather:
 
     def unpacked(self, total: Tensor, weight: Tensor) -> Tensor:
         """`total`, packed, in the shape of `weight`."""
-        blocks, _, channels, wide = total.shape
-        rows = _swapped(total.flatten(1, 2)).view(blocks * wide, -1, channels)
-        return _swapped(rows).view(-1, *weight.shape[1:])[: weight.shape[0]]
+        out = torch.empty(weight.shape, dtype=weight.dtype)
+        self._packing("unpack", total.shape[-1], total, out)
+        return out
+
+    def _packing(self, name: str, wide: int, given: Tensor, out: Tensor) -> None:
+        given = given.contiguous()
+        check(out.dtype, given.numel(), given)
+        run = getattr(self._functions(out.dtype), name)
+        run(ctypes.byref(self.geometry), wide, given.data_ptr(), out.data_ptr())
 
     def input_gradient(self, gradient: Tensor, weight: Tensor, out: Tensor) -> None:
         """Gradient of the input into `out`, from that of the output and `packed_back`; all contiguous."""
         self._check(out, gradient)
-        g, wide = self.geometry, self._wide_back(out.dtype)
-        rows = -(-g.channels // wide) * wide * g.kernel_y * g.kernel_x
-        check(out.dtype, rows * g.out_channels, weight)
+        self._check_back(weight)
+        wide = self._wide_back(out.dtype)
         pointers = (t.data_ptr() for t in (gradient, weight, out))
         geometry, vectors = ctypes.byref(self.geometry), wide * out.dtype.itemsize // _VECTOR_BYTES
         if self._functions(out.dtype).spread(geometry, out.shape[0], vectors, *pointers) < 0:
@@ -171,6 +191,20 @@ class Gather:
         check(x.dtype, frames * g.channels * g.height * g.width, x)
         check(x.dtype, frames * math.prod(self.out_shape), out)
 
+    def _most(self, x: Tensor) -> int:
+        """Active inputs of a frame that is still gathered."""
+        return int(DENSEST * (x.numel() // max(x.shape[0], 1)))
+
+    def _check_packed(self, weight: Tensor, bias: Tensor | None) -> None:
+        g, wide = self.geometry, self._wide(weight.dtype)
+        padded = -(-g.out_channels // wide) * wide
+        check(weight.dtype, padded * g.channels * g.kernel_y * g.kernel_x, weight)
+        check(weight.dtype, padded, bias)
+
+    def _check_back(self, weight: Tensor) -> None:
+        g, wide = self.geometry, self._wide_back(weight.dtype)
+        check(weight.dtype, -(-g.channels // wide) * wide * g.kernel_y * g.kernel_x * g.out_channels, weight)
+
     def _wide_back(self, dtype: torch.dtype) -> int:
         lanes = _VECTOR_BYTES // dtype.itemsize
         return lanes if self.geometry.channels <= lanes else 2 * lanes
@@ -179,15 +213,13 @@ class Gather:
         return _functions(kernels(self.choice).library, DTYPES[dtype])
 
 
-def _swapped(x: Tensor) -> Tensor:
-    """`x` [N, a, b] as a contiguous [N, b, a]."""
-    return channels_last(x, 1)
-
-
 class _Functions(NamedTuple):
     gather: Any
     collect: Any
     spread: Any
+    pack: Any
+    unpack: Any
+    pack_back: Any
 
 
 @cache
@@ -196,5 +228,7 @@ def _functions(library: ctypes.CDLL, dtype: str) -> _Functions:
     found.gather.argtypes = [_POINTER, _LONG, _LONG, ctypes.c_int32, *[_POINTER] * 5]
     found.collect.argtypes = [_POINTER, _LONG, ctypes.c_int32, *[_POINTER] * 4]
     found.spread.argtypes = [_POINTER, _LONG, ctypes.c_int32, *[_POINTER] * 3]
+    for packing in (found.pack, found.unpack, found.pack_back):
+        packing.argtypes, packing.restype = [_POINTER, _LONG, _POINTER, _POINTER], None
     found.gather.restype = found.collect.restype = found.spread.restype = _LONG
     return found

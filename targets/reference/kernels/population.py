@@ -28,7 +28,9 @@ LAST = Layout(True)
 _RESETS = {"to_value": 1, "subtract": 2, "subtract_late": 3}
 
 
-class _Coefficients(ctypes.Structure):
+class Packed(ctypes.Structure):
+    """As `coefficients` in scan.inc."""
+
     _fields_ = [
         *(
             (name, _POINTER)
@@ -74,7 +76,7 @@ class Population:
 
     library: ctypes.CDLL
     dtype: torch.dtype
-    packed: Mapping[Layout, _Coefficients]
+    packed: Mapping[Layout, Packed]
     held: tuple[Tensor, ...]
     synapse: bool
 
@@ -88,11 +90,11 @@ class Population:
             return None
         if any(t.requires_grad or t.device.type != "cpu" for t in held.values()):
             return None
-        packed: dict[Layout, _Coefficients] = {}
+        packed: dict[Layout, Packed] = {}
         kept: list[Tensor] = []
         for lay in (Layout(False), Layout(True)):
             laid = {name: lay.laid(term, 0) for name, term in held.items()}
-            packed[lay] = found = _Coefficients(**{name: term.data_ptr() for name, term in laid.items()})
+            packed[lay] = found = Packed(**{name: term.data_ptr() for name, term in laid.items()})
             if "threshold" in held:
                 found.rule = _RESETS["to_value" if rule is None else rule.reset]
             found.inclusive = rule is not None and rule.inclusive
@@ -160,52 +162,6 @@ class Population:
             counts.copy_(lay.seen(total, 0))
         seen = (None if x is None else lay.seen(x, n) for x, n in zip(found, _LEADS, strict=True))
         return Stretch(*seen)  # type: ignore[arg-type]
-
-    def step(
-        self,
-        current: Tensor,
-        before: tuple[Tensor | None, Tensor],
-        after: tuple[Tensor | None, Tensor],
-        out: Tensor,
-        counts: Tensor | None,
-    ) -> None:
-        """One step on `current` [B, ...]: `out`, and the states u and v `after`, which may be `before`.
-
-        Everything lies with its channels last.
-        """
-        check(self.dtype, len(current) * self.held[0].numel(), current, *before, *after, out)
-        check(torch.int64, self.held[0].numel(), counts)
-        forward, _ = _functions(self.library, DTYPES[self.dtype])
-        forward(
-            ctypes.byref(self.packed[LAST]),
-            ctypes.byref(_drive(current[None], *before)),
-            *map(_at, (out, *after, None, None, counts)),
-        )
-
-    def step_backward(
-        self,
-        current: Tensor,
-        before: tuple[Tensor | None, Tensor],
-        out: Tensor | None,
-        states: tuple[Tensor | None, Tensor],
-        to_current: Tensor,
-    ) -> None:
-        """The gradient `to_current` of one step from those of `out` and `states`, which go back a step.
-
-        Everything lies with its channels last.
-        """
-        _, backward = _functions(self.library, DTYPES[self.dtype])
-        gradients = (out, *states, None, None, to_current, *states)
-        check(self.dtype, len(current) * self.held[0].numel(), current, *before, *gradients)
-        failed = backward(
-            ctypes.byref(self.packed[LAST]),
-            ctypes.byref(_drive(current[None], *before)),
-            ctypes.byref(_Gradients(*map(_at, gradients))),
-            SLOPE,
-            1,
-        )
-        if failed:
-            raise MemoryError("no memory for the membranes of a step")
 
     def backward(
         self,

@@ -63,26 +63,18 @@ class Synapse:
         channels, *size = self.gather.out_shape
         out = empty((x.shape[0], *size, channels), x.dtype)
         left = torch.empty(x.shape[0], dtype=torch.bool)
-        number = self.fill(x, self.pack(weight, bias), weight, bias, out, left)
+        number = self.gather.run(x, *self.pack(weight, bias), out, left)
+        if number:
+            self.dense(x, weight, bias, out, left)
         return out, left if number else None
 
-    def fill(
-        self,
-        x: Tensor,
-        packed: tuple[Tensor, Tensor],
-        weight: Tensor,
-        bias: Tensor | None,
-        out: Tensor,
-        left: Tensor,
-    ) -> int:
-        """The output of `x` into `out`, and which frames took the dense product into `left`; their number."""
-        number = self.gather.run(x, *packed, out, left)
-        if number == x.shape[0]:
+    def dense(self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, left: Tensor) -> None:
+        """The output of frames `left` of `x` into `out`, by the dense product."""
+        if left.all():
             channels_first(out, 1).copy_(stateless.apply(self.node, channels_first(x, 1), weight, bias))
-        elif number:
-            dense = stateless.apply(self.node, channels_first(x[left], 1), weight, bias)
-            out[left] = dense.movedim(1, -1)
-        return number
+        else:
+            found = stateless.apply(self.node, channels_first(x[left], 1), weight, bias)
+            out[left] = found.movedim(1, -1)
 
     def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
         """Gradient of the input from that of the output, both channels last."""
