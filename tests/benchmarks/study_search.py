@@ -126,6 +126,7 @@ class Trainings:
 
     def __init__(self, options: argparse.Namespace, config: Config) -> None:
         self.options, self.config, self.given = options, config, setting(config)
+        self.section = config.data.model_copy(update={"validation": options.trained_validation})
         self.path = options.runs / "trainings.jsonl"
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         self.done = {self._key(line): line for line in map(json.loads, lines)}
@@ -133,7 +134,8 @@ class Trainings:
 
     @staticmethod
     def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(line[key] for key in ("network", "seed", "epochs", "train", "tested"))
+        keys = ("network", "seed", "epochs", "train", "held_out", "tested")
+        return tuple(line[key] for key in keys)
 
     def of(self, genome: Genome) -> Build:
         """The untrained network of a genome, by training seed."""
@@ -143,7 +145,8 @@ class Trainings:
         self, network: str, build: Build, samples: int, epochs: int, seed: int, test: bool
     ) -> dict[str, Any]:
         """Validation accuracy and costs of one training; the test part is read with `test` only."""
-        line = {"network": network, "seed": seed, "epochs": epochs, "train": samples, "tested": test}
+        line = {"network": network, "seed": seed, "epochs": epochs, "train": samples,
+                "held_out": self.section.validation, "tested": test}  # fmt: skip
         known = self.done.get(self._key(line))
         if known is None:
             known = {**line, **self._trained(build(seed), samples, epochs, seed, test)}
@@ -155,7 +158,7 @@ class Trainings:
     def _trained(
         self, graph: SpikingGraph, samples: int, epochs: int, seed: int, test: bool
     ) -> dict[str, Any]:
-        section, budget = self.config.data, self.config.budget
+        section, budget = self.section, self.config.budget
         data, steps = self._dataset(samples), section.steps
         few, _ = data.inputs("validation", section.encoding, steps, section.samples)
         settings = TrainingConfig(epochs=epochs, batch=self.options.batch)
@@ -177,7 +180,7 @@ class Trainings:
 
     def _dataset(self, samples: int) -> Any:
         if samples not in self._data:
-            section = self.config.data.model_copy(update={"train_samples": samples or None})
+            section = self.section.model_copy(update={"train_samples": samples or None})
             self._data = {samples: configured(section)}
         return self._data[samples]
 
@@ -198,23 +201,31 @@ def trained_stage(
             rows[name].append({**row, "genome": trial.measured.genome, "fitness": trial.measured.fitness})
             show({"stage": "trained", "search": name, **row})
     budget = next(iter(studies.values())).config.budget
-    volumes = {name: trained_volume(found, budget.limits) for name, found in rows.items()}
-    pooled = {
-        algorithm: trained_volume([row for name in rows if name.startswith(algorithm) for row in rows[name]],
-                                  budget.limits)
-        for algorithm in ALGORITHMS
-    }  # fmt: skip
-    counts = {a: sum(len(rows[name]) for name in rows if name.startswith(a)) for a in ALGORITHMS}
-    show({"stage": "trained", "hypervolume": volumes, "pooled": pooled, "networks": counts,
-          "wins": wins(volumes)}, options.runs / "trained.json")  # fmt: skip
+    pooled = {a: [row for name in rows if name.startswith(a) for row in rows[name]] for a in ALGORITHMS}
+    accuracies = [row["validation"] for found in rows.values() for row in found]
+    results = {}
+    for label, floor, unit in (
+        ("hypervolume", min(accuracies), max(accuracies) - min(accuracies)),
+        ("hypervolume_from_chance", CHANCE, 1 - CHANCE),
+    ):
+        scale = trained_scale(floor, unit, budget.limits)
+        volumes = {name: trained_volume(found, scale) for name, found in rows.items()}
+        results[label] = {**volumes, "wins": wins(volumes)} | {
+            f"pooled {algorithm}": trained_volume(found, scale) for algorithm, found in pooled.items()
+        }
+    show({"stage": "trained", **results, "networks": {a: len(found) for a, found in pooled.items()}},
+         options.runs / "trained.json")  # fmt: skip
     return {row["network"]: row for name, found in rows.items() if name.startswith("nsga2") for row in found}
 
 
-def trained_volume(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> float:
-    """Hypervolume of (validation accuracy, energy, latency) from chance and the limits, as a share of all."""
-    names = ("fitness", "energy_j", "latency_s")
-    reference = (-CHANCE, limits["energy_j"], limits["latency_s"])
-    scale = Scale(names, reference, (1 - CHANCE, limits["energy_j"], limits["latency_s"]))
+def trained_scale(floor: float, unit: float, limits: Mapping[str, float]) -> Scale:
+    """Accuracy above `floor` in units of `unit`; energy and latency below their limits, in units of these."""
+    costs = (limits["energy_j"], limits["latency_s"])
+    return Scale(("fitness", "energy_j", "latency_s"), (-floor, *costs), (unit, *costs))
+
+
+def trained_volume(rows: Sequence[Mapping[str, Any]], scale: Scale) -> float:
+    """Hypervolume of (validation accuracy, energy, latency) of the networks inside the budget."""
     return scale.volume(
         [(-row["validation"], row["energy_j"], row["latency_s"]) for row in rows if row["within_budget"]]
     )
@@ -283,8 +294,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stages", nargs="+", default=["search", "trained", "final"])
     whole = {
         "seeds": 5, "population": 16, "generations": 16, "steps": 4, "samples": 32, "draws": 2,
-        "validation": 1000, "train": 4000, "short-train": 4000, "epochs": 1, "networks": 4, "final-train": 0,
-        "final-epochs": 1, "final-seeds": 1, "random": 5, "batch": 100, "workers": 1, "cores": 16,
+        "validation": 1000, "train": 4000, "short-train": 10000, "trained-validation": 2000,
+        "epochs": 4, "networks": 4, "final-train": 0, "final-epochs": 2,
+        "final-seeds": 1, "random": 5, "batch": 100, "workers": 1, "cores": 16,
     }  # fmt: skip
     for name, value in whole.items():
         parser.add_argument(f"--{name}", type=int, default=value)
