@@ -49,9 +49,10 @@ def encode(x: Floats, encoding: str, steps: int) -> Floats:
         steps: T.
 
     Raises:
-        ConfigError: unknown encoding.
+        ConfigError: unknown encoding; no step.
         DataError: values outside [0, 1], or a recording whose length is not `steps`.
     """
+    check_steps(steps)
     if encoding == "events":
         return _events(x, steps)
     if encoding not in STATIC:
@@ -62,6 +63,12 @@ def encode(x: Floats, encoding: str, steps: int) -> Floats:
             "scale the data first, or use encoding = 'events' for recorded events"
         )
     return STATIC[encoding](x, steps)
+
+
+def check_steps(steps: int) -> None:
+    """ConfigError unless there is a time step."""
+    if steps < 1:
+        raise ConfigError(f"data.steps: found {steps}, allowed at least 1")
 
 
 def _events(x: Floats, steps: int) -> Floats:

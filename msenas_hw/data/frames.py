@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from msenas_hw.data.encoding import Floats
+from msenas_hw.data.encoding import Floats, check_steps
 from msenas_hw.data.recordings import Recordings
 from targets.errors import DataError
 
@@ -30,6 +30,9 @@ class Binning:
         downsample: so many pixels along each axis become one; an edge that is left over is one more.
         polarity: whether polarities stay apart (`split`) or are added up (`merge`).
         counts: whether a frame holds numbers of events, not only whether there was one.
+
+    Raises:
+        ConfigError: no step.
     """
 
     steps: int = 10
@@ -38,6 +41,9 @@ class Binning:
     downsample: int = 1
     polarity: Literal["split", "merge"] = "split"
     counts: bool = False
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,8 @@ def npz(path: Path, validation: int, recorded: bool) -> Dataset:
     Args:
         path: the file. `x` is [N, ...] static values in [0, 1], or [N, T, ...] recorded events;
             `y` is [N] whole class numbers from 0; `split` is [N] words `train`, `validation`,
-            `test`. Without `split` the last fifth is the test part.
+            `test`. Without `split` the last fifth is the test part. A single whole number `classes` is
+            how many there are, for files that lack samples of some; without it one more than the largest.
         validation: samples cut from the end of the training part where `split` names none, at most
             half of it.
         recorded: whether axis 1 of `x` is time.
@@ -39,7 +40,7 @@ def npz(path: Path, validation: int, recorded: bool) -> Dataset:
         raise DataError(f"{path}: x has {len(x)} samples, y has {len(y)}")
     rows = _parts(path, found.get("split"), len(y), validation)
     train, check, test = (rows[name] for name in PARTS)
-    classes = int(y.max()) + 1
+    classes = _classes(path, y, found.get("classes"))
     facts = {
         "set": path.stem,
         "kind": "own",
@@ -82,7 +83,9 @@ def _samples(path: Path, found: dict[str, NDArray[np.generic]], recorded: bool) 
         form += "" if recorded else " (recorded events take encoding 'events')"
         raise DataError(f"{path}: x has shape {raw.shape}, allowed {form}")
     if not raw.size:
-        raise DataError(f"{path}: x has shape {raw.shape}, so no samples")
+        axis, axes = raw.shape.index(0), ("samples", "time steps")[:lead]
+        what = axes[axis] if axis < lead else "values"
+        raise DataError(f"{path}: x has shape {raw.shape}, so no {what}; allowed at least 1 along each axis")
     x = raw.astype(np.float32)
     bad = int(x.size - np.isfinite(x).sum())
     if bad:
@@ -93,11 +96,33 @@ def _samples(path: Path, found: dict[str, NDArray[np.generic]], recorded: bool) 
 
 def _labels(path: Path, found: dict[str, NDArray[np.generic]]) -> Labels:
     raw = found["y"]
-    if raw.ndim != 1 or not np.issubdtype(raw.dtype, np.integer) or (raw.size and int(raw.min()) < 0):
+    whole = raw.ndim == 1 and np.issubdtype(raw.dtype, np.integer)
+    # What int64 cannot hold becomes negative.
+    y = raw.astype(np.int64) if whole else np.array([-1])
+    if y.size and int(y.min()) < 0:
         raise DataError(
             f"{path}: y has shape {raw.shape} and type {raw.dtype}, allowed [N] whole numbers >= 0"
         )
-    return raw.astype(np.int64)
+    return y
+
+
+def _classes(path: Path, y: Labels, stated: NDArray[np.generic] | None) -> int:
+    least, most = int(y.min()), int(y.max())
+    if stated is None:
+        if least == 1 and most > 1:
+            raise DataError(
+                f"{path}: y has classes 1 to {most} and none of class 0; number them from 0 (y - 1), or, "
+                f"where only the samples of class 0 are missing, add an array classes = {most + 1}"
+            )
+        return most + 1
+    if stated.size != 1 or not np.issubdtype(stated.dtype, np.integer):
+        raise DataError(
+            f"{path}: classes has shape {stated.shape} and type {stated.dtype}, allowed one whole number"
+        )
+    count = int(stated.reshape(-1)[0])
+    if count <= most:
+        raise DataError(f"{path}: classes is {count}, but y has class {most}; allowed at least {most + 1}")
+    return count
 
 
 def _parts(

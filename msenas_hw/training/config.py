@@ -37,11 +37,20 @@ class TrainingConfig(BaseModel):
             Without any, every layer learns by the surrogate gradient through time.
         step_wise: a backward pass each step, so that memory does not grow with time; for the temporal
             rules `trace` and `none`, without normalisation and without a spike penalty.
+        checkpoint: hold the values of so many steps at a time for the backward pass and compute them again
+            there: the same gradients in less memory, without normalisation.
         spike_penalty: least weight of the mean spike rate in the loss.
         spike_penalty_start: the weight it takes once 0.9 of the energy, latency or operations allowed
             are used; it doubles with each epoch that still uses them.
         spike_penalty_most: the weight at which it stops growing.
-        shift: samples move by up to so many pixels, at random.
+        augmentation: what the keys `shift` to `jitter` are where they are left out: `light` (pictures move by
+            up to a pixel), `usual` (what is usual for the set, docs/augmentation.md) or `none`. Training
+            samples alone are augmented.
+        shift: samples move by up to so many pixels, at random, zeros moving in.
+        flip: half of the samples are mirrored, left to right.
+        cutout: side in pixels of a square of zeros at a random place.
+        drop: largest share of a sample's spikes that vanish.
+        jitter: standard deviation of a spike's move in time, in steps.
         score_scale: mean output rates are multiplied by this to become class scores.
         label_smoothing: share of the target spread over all classes.
         gradient_norm: longer gradients are shortened to this length.
@@ -63,10 +72,16 @@ class TrainingConfig(BaseModel):
     float_share: float = Field(default=0.5, ge=0, le=1)
     rules: Rules = Rules({})
     step_wise: bool = False
+    checkpoint: int | None = Field(default=None, ge=1)
     spike_penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     spike_penalty_start: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     spike_penalty_most: float = Field(default=10.0, gt=0, allow_inf_nan=False)
-    shift: int = Field(default=1, ge=0)
+    augmentation: Literal["light", "usual", "none"] = "light"
+    shift: int | None = Field(default=None, ge=0)
+    flip: bool | None = None
+    cutout: int | None = Field(default=None, ge=0)
+    drop: float | None = Field(default=None, ge=0, le=1)
+    jitter: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     score_scale: float = Field(default=8.0, gt=0, allow_inf_nan=False)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     gradient_norm: float = Field(default=5.0, gt=0, allow_inf_nan=False)
@@ -75,4 +90,11 @@ class TrainingConfig(BaseModel):
     def _steps_stand_alone(self) -> TrainingConfig:
         if self.step_wise and (self.normalise or self.spike_penalty > 0):
             raise ValueError("step_wise: needs normalise = false and spike_penalty = 0, which span all steps")
+        if self.step_wise and self.checkpoint is not None:
+            raise ValueError("checkpoint: step_wise holds one step at a time already; leave one of them out")
+        if self.checkpoint is not None and self.normalise:
+            raise ValueError(
+                "checkpoint: needs normalise = false, as the statistics of a normaliser, and the gradients "
+                "through them, span all steps"
+            )
         return self

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import targets
 from msenas_hw.data import Dataset
-from msenas_hw.training.augment import shifted
+from msenas_hw.training.augment import asked, augmented
 from msenas_hw.training.config import TrainingConfig
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
@@ -70,11 +70,11 @@ class Samples:
             yield self._shaped(x), y
 
     def batches(self, config: TrainingConfig, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass in random order, the samples moved at random."""
-        order = rng.permutation(len(self))
+        """One pass in random order, the samples augmented."""
+        order, how = rng.permutation(len(self)), asked(config, self.data)
         for at in range(0, len(self), config.batch):
             x, y = self._encoded(order[at : at + config.batch])
-            x = self._shaped(shifted(x, config.shift, rng))
+            x = self._shaped(augmented(x, how, rng))
             yield torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y)
 
     def _encoded(self, rows: NDArray[np.int64] | slice) -> tuple[Floats, Labels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,9 @@ from msenas_hw.data.source import Recording
 
 _LARGEST = 1 << 33
 _PIECE = 1 << 22
+# A global heap of HDF5: signature, version 1, three zeros; its size; then objects.
+_HEAP = b"GCOL\x01\0\0\0"
+_HEADER = 16
 
 
 def heidelberg(files: Mapping[str, File]) -> Callable[[Place], Iterator[Recording]]:
@@ -26,6 +30,7 @@ def heidelberg(files: Mapping[str, File]) -> Callable[[Place], Iterator[Recordin
         for part, file in files.items():
             with place.opened(file) as handle, tempfile.TemporaryFile() as plain:
                 _unzip(handle, plain)
+                _check_heaps(plain)
                 yield from _samples(part, plain)
 
     return read
@@ -43,6 +48,36 @@ def _unzip(handle: BinaryIO, plain: BinaryIO) -> None:
             while piece := content.read(_PIECE):
                 plain.write(piece)
     plain.seek(0)
+
+
+def _check_heaps(plain: BinaryIO) -> None:
+    """ValueError where an object of a global heap has a size by which HDF5 would not move on: it walks the
+    objects without end.
+
+    Source: HDF5 File Format Specification 3.0, section III.E.
+    """
+    plain.seek(0, 2)
+    if not plain.tell():
+        return
+    with mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(_HEAP)
+        while at >= 0:
+            _check_heap(data, at)
+            at = data.find(_HEAP, at + 1)
+    plain.seek(0)
+
+
+def _check_heap(data: mmap.mmap, begin: int) -> None:
+    end = begin + int.from_bytes(data[begin + 8 : begin + 16], "little")
+    at = begin + _HEADER
+    while at + _HEADER <= min(end, len(data)):
+        index = int.from_bytes(data[at : at + 2], "little")
+        size = int.from_bytes(data[at + 8 : at + 16], "little")
+        # Object 0 is what is free, its header included; the others are padded to eight bytes.
+        taken = size if index == 0 else _HEADER + -(-size // 8) * 8
+        if not 0 < taken <= end - at:
+            raise ValueError(f"global heap at byte {begin}: object {index} has {size} bytes")
+        at += taken
 
 
 def _samples(part: str, plain: BinaryIO) -> Iterator[Recording]:

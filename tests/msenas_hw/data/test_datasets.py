@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from msenas_hw.data import PARTS, DataConfig, Dataset, configured, load
+from msenas_hw.data import PARTS, Binning, DataConfig, Dataset, configured, load
 from targets.errors import ConfigError, DataError
 
 
@@ -86,11 +86,35 @@ GOOD_X, GOOD_Y = np.zeros((20, 4, 4)), np.arange(20)
         ({"x": GOOD_X, "y": GOOD_Y, "split": np.full(20, "dev")}, "split has dev"),
         ({"x": GOOD_X, "y": GOOD_Y, "split": np.full(3, "test")}, "split has shape"),
         ({"x": np.array([{}] * 20), "y": GOOD_Y}, "not a readable NPZ"),
+        ({"x": GOOD_X, "y": GOOD_Y + 1}, r"classes 1 to 20 and none of class 0; .* \(y - 1\)"),
+        ({"x": GOOD_X, "y": GOOD_Y.astype(np.uint64) + 2**63}, "whole numbers >= 0"),
+        ({"x": GOOD_X, "y": GOOD_Y, "classes": 19}, "classes is 19, but y has class 19"),
+        ({"x": GOOD_X, "y": GOOD_Y, "classes": 20.0}, "classes has .* allowed one whole number"),
+        ({"x": GOOD_X, "y": GOOD_Y, "classes": [20, 20]}, "classes has .* allowed one whole number"),
+        ({"x": GOOD_X[:0], "y": GOOD_Y[:0]}, "so no samples"),
+        ({"x": GOOD_X[:, :, :0], "y": GOOD_Y}, "so no values"),
     ],
 )
 def test_malformed_npz_is_refused(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message):
         load(saved(tmp_path, **arrays), validation=4)
+
+
+def test_a_file_that_lacks_samples_of_a_class_states_how_many_there_are(tmp_path):
+    data = load(saved(tmp_path, x=GOOD_X, y=GOOD_Y % 4 + 1, classes=10), validation=4)
+    assert data.classes == 10
+    assert set(data.train_y) == {1, 2, 3, 4}
+    # One class alone, such as a single sample to price, says nothing of how classes are counted.
+    assert load(saved(tmp_path, x=GOOD_X[:1], y=np.array([1]))).classes == 2
+
+
+def test_recordings_without_a_step_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"shape \(6, 0, 2, 4, 4\), so no time steps"):
+        load(saved(tmp_path, x=np.zeros((6, 0, 2, 4, 4)), y=np.arange(6)), recorded=True)
+    with pytest.raises(ConfigError, match=r"data\.steps: found 0, allowed at least 1"):
+        load("digits").inputs("test", "rate", 0)
+    with pytest.raises(ConfigError, match=r"data\.steps: found 0, allowed at least 1"):
+        Binning(steps=0)
 
 
 def test_missing_corrupt_and_unknown_data_are_refused(tmp_path):
