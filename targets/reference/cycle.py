@@ -31,12 +31,16 @@ class Cycle:
         order: its members, each after what it reads in the same step.
         delays: `{Delay: steps}` of those that hold at least one.
         inner, outer: what each member reads inside the component and outside.
+        read: its members that are read outside it.
+        plain: no Delay is of no step or behind another.
     """
 
     order: list[str]
     delays: dict[str, int]
     inner: dict[str, list[str]]
     outer: dict[str, list[str]]
+    read: frozenset[str]
+    plain: bool
 
     @classmethod
     def of(cls, graph: SpikingGraph, members: list[str]) -> Cycle:
@@ -50,15 +54,15 @@ class Cycle:
             raise GraphError(f"the cycle through {', '.join(sorted(members))} holds no Delay")
         inner = {n: [s for s in graph.predecessors[n] if s in inside] for n in members}
         outer = {n: [s for s in graph.predecessors[n] if s not in inside] for n in members}
-        return cls(order, delays, inner, outer)
+        read = frozenset(a for a, b in graph.edges if a in inside and b not in inside)
+        plain = steps.keys() == delays.keys() and not any(s in steps for name in delays for s in inner[name])
+        return cls(order, delays, inner, outer, read, plain)
 
-    def asked(self, graph: SpikingGraph, keep: Collection[str] | None) -> list[str]:
+    def asked(self, keep: Collection[str] | None) -> list[str]:
         """The members whose outputs are kept or read outside the component."""
         if keep is None:
             return self.order
-        inside = set(self.order)
-        read = {a for a, b in graph.edges if a in inside and b not in inside}
-        return [name for name in self.order if name in read or name in keep]
+        return [name for name in self.order if name in self.read or name in keep]
 
 
 def run_cycle(
@@ -73,7 +77,7 @@ def run_cycle(
     """Run a component over the steps of `values`, into it; see `ReferenceNetwork.forward`."""
     record = {name for name in cycle.order if name in states}
     external = {n: _external(network, n, cycle.outer[n], values) for n in cycle.order if cycle.outer[n]}
-    asked = cycle.asked(network.graph, keep)
+    asked = cycle.asked(keep)
     if _fusible(network, cycle, values, record):
         FusedRun(network, cycle, values, external, carry, counts, record, asked).run(values, carry)
     else:
@@ -82,8 +86,6 @@ def run_cycle(
 
 def _fusible(network: ReferenceNetwork, cycle: Cycle, values: Values, record: Collection[str]) -> bool:
     """Whether no hook acts, C kernels take every population and recorded states need no gradient."""
-    graph = network.graph
-    delays = {n for n in cycle.order if isinstance(graph.nodes[n], nir.Delay)}
     populations = [network.coefficients[n].population for n in cycle.order if n in network.coefficients]
     return (
         type(network.hooks) is Hooks
@@ -91,8 +93,7 @@ def _fusible(network: ReferenceNetwork, cycle: Cycle, values: Values, record: Co
         and all(x.device.type == "cpu" and x.dtype == network.dtype for x in values.outputs.values())
         and all(p is not None for p in populations)
         # A Delay of no step, or behind another, is rare and goes the other way.
-        and delays == set(cycle.delays)
-        and not any(source in delays for name in delays for source in cycle.inner[name])
+        and cycle.plain
     )
 
 

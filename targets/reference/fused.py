@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from targets.graph.kinds import POPULATION
 from targets.graph.shapes import Shape
 from targets.reference.kernels.layout import channels_first, channels_last
 from targets.reference.kernels.program import Program
@@ -56,7 +55,9 @@ class FusedRun:
         self.training = torch.is_grad_enabled() and self._needs_gradient()
         into_delays = {s for name in cycle.delays for s in cycle.inner[name]}
         self.every = {*asked, *into_delays, *(cycle.order if self.training else ())}
-        self.signals: dict[str, Signal] = {name: self._delayed(name) for name in cycle.delays}
+        self.delayed = {name: self._delayed(name) for name in cycle.delays}
+        self.integrated: dict[str, Integrated] = {}
+        self.signals: dict[str, Signal] = {**self.delayed}
         self.computed: list[Computed] = []
         for name in cycle.order:
             if name not in cycle.delays:
@@ -66,14 +67,6 @@ class FusedRun:
             self.delayed[name].of(self._source(name, every=True))
         # What the backward pass holds must not hold the results.
         del self.carry, self.outputs, self.external
-
-    @property
-    def delayed(self) -> dict[str, Delayed]:
-        return {n: s for n, s in self.signals.items() if isinstance(s, Delayed)}
-
-    @property
-    def integrated(self) -> dict[str, Integrated]:
-        return {n: s for n, s in self.signals.items() if isinstance(s, Integrated)}
 
     def run(self, values: Values, carry: Carry) -> None:
         """All steps; outputs, recorded states and the carry are brought up to date."""
@@ -209,8 +202,9 @@ class FusedRun:
     def _made(self, name: str) -> Computed:
         network, source, every = self.network, self._source(name), name in self.every
         node, shape = network.graph.nodes[name], self._shape(network.graph.shapes[name])
-        if isinstance(node, POPULATION):
-            return self._integrated(name, source, shape, every)
+        if name in network.coefficients:
+            self.integrated[name] = integrated = self._integrated(name, source, shape, every)
+            return integrated
         parameters = [p for p in (network.weights.get(name), network.biases.get(name)) if p is not None]
         synapse = network.synapses.get(name)
         made: Computed

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from targets.errors import ConfigError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
-from targets.graph.kinds import POPULATION, SPIKING, SYNAPSE
+from targets.graph.kinds import SPIKING, SYNAPSE
 from targets.reference import stateless
 from targets.reference.blocks import run_blocks
 from targets.reference.checkpoint import run_segments
@@ -75,6 +75,7 @@ class ReferenceNetwork(nn.Module):
             )
         }
         self._unread = _unread(graph)
+        self._delays = {name for name, node in graph.nodes.items() if isinstance(node, nir.Delay)}
         self._cycles = {
             members[0]: Cycle.of(graph, members) for members in graph.components if members[0] in graph.cyclic
         }
@@ -187,9 +188,8 @@ class ReferenceNetwork(nn.Module):
         carry: Carry,
         counts: Mapping[str, Tensor],
     ) -> None:
-        node = self.graph.nodes[name]
         total = summed(values.outputs[source] for source in self.graph.predecessors[name])
-        if isinstance(node, POPULATION):
+        if name in self.coefficients:
             if name in self.transforms:
                 total = self.transforms[name].external(total)
             scanned = scan(
@@ -204,7 +204,7 @@ class ReferenceNetwork(nn.Module):
             values.outputs[name] = self.hooks.output(name, scanned.outputs)
             if scanned.history is not None:
                 values.states[name] = scanned.history
-        elif isinstance(node, nir.Delay):
+        elif name in self._delays:
             values.outputs[name] = carry.delayed(name, total, self.graph.delay_steps(name))
         else:
             values.outputs[name] = self.apply_stateless(name, total, carry.first)

@@ -69,7 +69,7 @@ class Integrated(Computed):
     def fields(self) -> Mapping[str, Any]:
         size, one = self.v.numel() // self.history, self.population.held[0].numel()
         check(torch.int64, one, self.total)
-        check(self.buffer.dtype, self.history * len(self.v[0]) * one, self.v)
+        check(self.buffer.dtype, self.history * self.v.shape[1] * one, self.v)
         return {
             **super().fields(),
             "coefficients": self.population.packed[LAST],

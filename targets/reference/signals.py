@@ -175,7 +175,7 @@ class Computed(Signal):
         self.buffer = empty((steps if every else 1, *shape), dtype)
 
     def at(self, t: int) -> Tensor:
-        return self.buffer[t % len(self.buffer)]
+        return self.buffer[t % self.buffer.shape[0]]
 
     def stacked(self) -> Tensor:
         return self.buffer

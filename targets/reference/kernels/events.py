@@ -74,9 +74,7 @@ class Gather:
 
     def vectors(self, dtype: torch.dtype) -> int:
         """Vectors of output channels side by side: the choice that wastes least, then the widest."""
-        lanes = _VECTOR_BYTES // dtype.itemsize
-        outs = self.geometry.out_channels
-        return min(_VECTORS, key=lambda v: -(-outs // (v * lanes)) * (v + 1))
+        return _vectors(self.geometry.out_channels, _VECTOR_BYTES // dtype.itemsize)
 
     def _wide(self, dtype: torch.dtype) -> int:
         return self.vectors(dtype) * (_VECTOR_BYTES // dtype.itemsize)
@@ -211,6 +209,11 @@ class Gather:
 
     def _functions(self, dtype: torch.dtype) -> _Functions:
         return _functions(kernels(self.choice).library, DTYPES[dtype])
+
+
+@cache
+def _vectors(outs: int, lanes: int) -> int:
+    return min(_VECTORS, key=lambda v: -(-outs // (v * lanes)) * (v + 1))
 
 
 class _Functions(NamedTuple):

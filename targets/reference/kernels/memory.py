@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import threading
-import weakref
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,15 @@ _MOST_BYTES = 1 << 29
 
 
 class _Lease:
-    """A block in use; arrays made of it keep it alive."""
+    """A block in use as an array of some shape, which keeps it alive."""
 
-    def __init__(self, block: NDArray[np.uint8]) -> None:
-        self.__array_interface__ = block.__array_interface__
+    def __init__(self, owner: _Blocks, block: NDArray[np.uint8], shape: Sequence[int], kind: str) -> None:
+        self._owner, self._block = owner, block
+        data = block.__array_interface__["data"]
+        self.__array_interface__ = {"version": 3, "data": data, "shape": tuple(shape), "typestr": kind}
+
+    def __del__(self) -> None:
+        self._owner.give_back(self._block)
 
 
 class _Blocks:
@@ -37,8 +42,12 @@ class _Blocks:
         self.held = 0
         self.lock = threading.RLock()
 
-    def take(self, size: int) -> NDArray[np.uint8]:
-        """An array of `size` bytes; its memory waits again once neither it nor a view of it is left."""
+    def take(self, size: int, shape: Sequence[int], kind: str) -> NDArray[Any]:
+        """An array of `size` bytes; its memory waits again once neither it nor a view of it is left.
+
+        Args:
+            kind: of its elements, as in an array interface.
+        """
         with self.lock:
             same = self.waiting.get(size)
             block = same.pop() if same else None
@@ -46,9 +55,7 @@ class _Blocks:
                 self.held -= size
         if block is None:
             block = np.empty(size, dtype=np.uint8)
-        lease = _Lease(block)
-        weakref.finalize(lease, self.give_back, block).atexit = False
-        return np.asarray(lease)
+        return np.asarray(_Lease(self, block, shape, kind))
 
     def give_back(self, block: NDArray[np.uint8]) -> None:
         with self.lock:
@@ -80,7 +87,12 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = math.prod(shape) * dtype.itemsize
     if size < _LEAST_BYTES:
         return torch.empty(shape, dtype=dtype)
-    return torch.from_numpy(_BLOCKS.take(size)).view(dtype).view(shape)
+    return torch.from_numpy(_BLOCKS.take(size, shape, _kind(dtype)))
+
+
+@cache
+def _kind(dtype: torch.dtype) -> str:
+    return torch.empty(0, dtype=dtype).numpy().dtype.str
 
 
 def array(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -88,4 +100,4 @@ def array(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
     size = math.prod(shape) * dtype.itemsize
     if size < _LEAST_BYTES:
         return np.empty(shape, dtype)
-    return _BLOCKS.take(size).view(dtype).reshape(shape)
+    return _BLOCKS.take(size, shape, dtype.str)

@@ -7,6 +7,7 @@ backward pass is written by hand and recomputes the membranes from the current, 
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -141,7 +142,7 @@ class Population:
         counts: Tensor | None,
     ) -> Stretch:
         """As `scan`, without gradient, on tensors laid as `lay`; what it gives is as everyone sees it."""
-        check(self.dtype, current[0].numel(), u, v)
+        check(self.dtype, math.prod(current.shape[1:]), u, v)
         total = _laid(lay, counts, 0)
         check(torch.int64, self.held[0].numel(), total)
         last = torch.empty(current.shape[1:], dtype=self.dtype)

@@ -102,7 +102,7 @@ class Tap:
 
     def packed(self) -> _Tap:
         values, held, ring, held_ring = self.values, self.held, self.ring, self.held_ring
-        steps = max(len(values), 1)
+        steps = max(values.shape[0], 1)
         size = values.numel() // steps
         return _Tap(
             values.data_ptr(),
@@ -112,7 +112,7 @@ class Tap:
             None if ring is None else ring.some.ctypes.data,
             None if held_ring is None else held_ring.some.ctypes.data,
             size if steps > 1 else 0,
-            0 if held is None else len(held),
+            0 if held is None else held.shape[0],
             1 if ring is None else len(ring.some),
             size,
         )
@@ -156,11 +156,12 @@ class Program:
     def _pack(self, packed: _Operation, operation: Operation, samples: int) -> None:
         taps, out = [tap.packed() for tap in operation.taps()], operation.buffer
         packed.kind, packed.terms, packed.samples = operation.kind, len(taps), samples
-        packed.size = out.numel() // len(out)
-        packed.stride = packed.size if len(out) > 1 else 0
+        packed.size = out.numel() // out.shape[0]
+        packed.stride = packed.size if out.shape[0] > 1 else 0
         packed.taps, packed.out = (_Tap * len(taps))(*taps), out.data_ptr()
         for name, value in operation.fields().items():
-            self._set(packed, name, value)
+            if value is not None:
+                self._set(packed, name, value)
 
     def _set(self, packed: _Operation, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
