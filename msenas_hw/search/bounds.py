@@ -74,7 +74,7 @@ def _judge(config: Config, fitting: Sequence[Measured], count: int) -> None:
     if over.get(binding):
         resource, _, device = binding.partition(" ")
         nearest = min(fitting, key=lambda one: float(_on(one, device)[resource]))
-        what = _JUDGED[resource] if resource in _SILENT or _is_cut(nearest) else _EXACT
+        what = _JUDGED[resource] if resource in _SILENT or _is_cut(nearest) else _WHOLE[resource]
         raise _impossible(config, binding, _on(nearest, device)[resource], what.format(count))
 
 
@@ -91,9 +91,12 @@ def _is_cut(measured: Measured) -> bool:
 
 
 _EXACT = "exact: no network of the space takes less"
+_STATED = "no smaller network is known; msenas_hw.search.cheapest says on which chips that is proven"
 _CUT = "the least of the {} cheapest networks, which are cut over cores"
 _SILENCE = "a lower bound: the best value found without a single spike, on the {} cheapest networks"
-# Limits that the cheapest networks decide, and what their least value is where it is not exact.
+# What the least value of the cheapest networks is, where each of their populations has one core.
+_WHOLE = {"cores": _EXACT, "memory": _STATED}
+# Limits that the cheapest networks decide, and what their least value is elsewhere.
 _JUDGED = {"cores": _CUT, "memory": _CUT, "energy_j": _SILENCE, "latency_s": _SILENCE}
 _SILENT = ("energy_j", "latency_s")
 
