@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from targets.graph.order import components
 from targets.loihi import limits
 from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
-from targets.loihi.kernels.pack import Layout, Synapses, current_bias, membrane_bias, narrow, synapses, wraps
+from targets.loihi.kernels.pack import (
+    Layout,
+    Synapses,
+    current_bias,
+    layouts,
+    membrane_bias,
+    narrow,
+    synapses,
+    wraps,
+)
 from targets.loihi.kernels.products import Products, products
 from targets.loihi.program import FixedPopulation, Program
 
@@ -105,10 +114,10 @@ class CompiledEngine:
     def __init__(self, program: Program, library: ctypes.CDLL, dense: bool = False) -> None:
         self.said = "C kernels, dense products" if dense else "C kernels"
         self.inputs = {name: int(np.prod(shape)) for name, shape in program.inputs.items()}
-        layouts = {p.name: Layout.of(p.shape) for p in program.populations}
-        self.members = _members(program, layouts, dense)
+        held = layouts(program, by_reach=not dense)
+        self.members = _members(program, held, dense)
         self.stretch = _STRETCH if any(m.together for m in self.members) else 1
-        self.sizes = self.inputs | {name: layout.place.size for name, layout in layouts.items()}
+        self.sizes = self.inputs | {name: layout.place.size for name, layout in held.items()}
         self.depths = dict.fromkeys(self.sizes, self.stretch)
         for member in self.members:
             for source, delay, _ in member.hops:

@@ -122,10 +122,12 @@ INLINE int64_t list(const uint64_t *mask, int64_t words, int32_t *restrict event
         if (!some) continue;
 #if defined(__AVX2__)
         /* Without a branch a bit, which no processor foresees. */
-        for (int64_t at = w * 64; at < w * 64 + 64; at += 8, some >>= 8) {
-            __m256i found = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(positions + (some & 255))));
-            _mm256_storeu_si256((__m256i *)(events + n), _mm256_add_epi32(found, _mm256_set1_epi32(at)));
-            n += __builtin_popcount(some & 255);
+        __m256i at = _mm256_set1_epi32(w * 64);
+        for (int i = 0; i < 64; i += 8, at = _mm256_add_epi32(at, _mm256_set1_epi32(8))) {
+            uint64_t byte = some >> i & 255;
+            __m256i found = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(positions + byte)));
+            _mm256_storeu_si256((__m256i *)(events + n), _mm256_add_epi32(found, at));
+            n += __builtin_popcount(byte);
         }
 #else
         for (; some; some &= some - 1) events[n++] = w * 64 + __builtin_ctzll(some);
@@ -143,21 +145,22 @@ static void count(const node *n, const uint64_t *mask, int32_t *events) {
 /* Masks of the values 1 and -1 of `x`; returns 1 where there is another value. */
 static int split(const float *x, int64_t n, int64_t words, uint64_t *positive, uint64_t *negative) {
     uint64_t other = 0;
+#if defined(__AVX2__)
+    const __m256 one = _mm256_set1_ps(1), minus = _mm256_set1_ps(-1), zero = _mm256_setzero_ps();
+    __m256 strange = zero;
+#endif
     for (int64_t w = 0; w < words; w++) {
         uint64_t up = 0, down = 0;
         int64_t held = n - w * 64 < 64 ? n - w * 64 : 64, i = 0;
         const float *at = x + w * 64;
 #if defined(__AVX2__)
-        const __m256 one = _mm256_set1_ps(1), minus = _mm256_set1_ps(-1), zero = _mm256_setzero_ps();
+        /* Without a branch, as above. */
         for (; i + 8 <= held; i += 8) {
-            __m256 value = _mm256_loadu_ps(at + i);
-            uint64_t some = _mm256_movemask_ps(_mm256_cmp_ps(value, zero, _CMP_NEQ_UQ));
-            if (!some) continue;
-            uint64_t ones = _mm256_movemask_ps(_mm256_cmp_ps(value, one, _CMP_EQ_OQ));
-            uint64_t minuses = _mm256_movemask_ps(_mm256_cmp_ps(value, minus, _CMP_EQ_OQ));
-            other |= some & ~(ones | minuses);
-            up |= ones << i;
-            down |= minuses << i;
+            __m256 value = _mm256_loadu_ps(at + i), some = _mm256_cmp_ps(value, zero, _CMP_NEQ_UQ);
+            __m256 ones = _mm256_cmp_ps(value, one, _CMP_EQ_OQ), minuses = _mm256_cmp_ps(value, minus, _CMP_EQ_OQ);
+            strange = _mm256_or_ps(strange, _mm256_andnot_ps(_mm256_or_ps(ones, minuses), some));
+            up |= (uint64_t)_mm256_movemask_ps(ones) << i;
+            down |= (uint64_t)_mm256_movemask_ps(minuses) << i;
         }
 #endif
         for (; i < held; i++) {
@@ -168,6 +171,9 @@ static int split(const float *x, int64_t n, int64_t words, uint64_t *positive, u
         positive[w] = up;
         negative[w] = down;
     }
+#if defined(__AVX2__)
+    other |= _mm256_movemask_ps(strange);
+#endif
     return other != 0;
 }
 
@@ -207,6 +213,16 @@ INLINE ints decay(ints x, ints keep) {
 #endif
 }
 
+/* As `decay`, for |x| < 2^23 and a `keep` in sixteens: 256ths do, and the product fits 31 bits. */
+INLINE ints decay_coarse(ints x, ints keep) {
+#if defined(__AVX2__)
+    __m256i product = _mm256_mullo_epi32(_mm256_abs_epi32((__m256i)x), _mm256_srli_epi32((__m256i)keep, 4));
+    return (ints)_mm256_sign_epi32(_mm256_srli_epi32(product, 8), (__m256i)x);
+#else
+    return decay(x, keep);
+#endif
+}
+
 INLINE ints clip(ints v) {
     const ints most = STATE_MAX - (ints){0};
 #if defined(__AVX2__)
@@ -224,10 +240,11 @@ INLINE ints arriving(int narrow, const population *p, const void *current, int64
 }
 
 /* One step of a population; spikes as bits. Without `memory` u is nowhere kept. Without `general` all neurons
- * keep the same, nothing wraps, there is no bias of the current, and the reset is to 0. */
-INLINE void update_as(int narrow, int memory, int general, const population *p, int64_t n, const void *current,
-                      const int32_t *bias_u, const int32_t *bias_v, int32_t *restrict us, int32_t *restrict vs,
-                      uint32_t *restrict mask) {
+ * keep the same, nothing wraps, there is no bias of the current, and the reset is to 0; `coarse`: and `keep_v`
+ * is in sixteens. */
+INLINE void update_as(int narrow, int memory, int general, int coarse, const population *p, int64_t n,
+                      const void *current, const int32_t *bias_u, const int32_t *bias_v, int32_t *restrict us,
+                      int32_t *restrict vs, uint32_t *restrict mask) {
     const ints threshold = p->threshold - (ints){0};
     ints keep_u = p->keep_u[0] - (ints){0}, keep_v = p->keep_v[0] - (ints){0};
     for (int64_t i = 0, j = 0; i < n; i += GROUP) {
@@ -242,7 +259,8 @@ INLINE void update_as(int narrow, int memory, int general, const population *p, 
             /* Into (-2^23, 2^23]: 2^23 - u modulo 2^24, taken back. */
             if (general && p->wraps) u = (1 << 23) - (((1 << 23) - u) & 0xffffff);
             if (memory) *(ints *)(us + at) = u;
-            ints v = clip(decay(*(ints *)(vs + at), keep_v) + u + *(const ints *)(bias_v + j + k * LANES));
+            ints kept = coarse ? decay_coarse(*(ints *)(vs + at), keep_v) : decay(*(ints *)(vs + at), keep_v);
+            ints v = clip(kept + u + *(const ints *)(bias_v + j + k * LANES));
             fired[k] = v > threshold;
             *(ints *)(vs + at) = general && p->subtract ? v - (threshold & fired[k]) : v & ~fired[k];
         }
@@ -253,12 +271,14 @@ INLINE void update_as(int narrow, int memory, int general, const population *p, 
 
 static void update(const population *p, int64_t n, const void *current, const int32_t *bias_u, const int32_t *bias_v,
                    int32_t *u, int32_t *v, uint32_t *mask) {
-    int memory = p->remembers || p->u_every, general = !p->shared || p->wraps || p->subtract || bias_u;
-#define UPDATE(a, b, c)                                            \
-    if (!p->narrow == !(a) && !memory == !(b) && !general == !(c)) \
-        update_as(a, b, c, p, n, current, bias_u, bias_v, u, v, mask);
-    UPDATE(0, 0, 0) UPDATE(0, 0, 1) UPDATE(0, 1, 0) UPDATE(0, 1, 1)
-    UPDATE(1, 0, 0) UPDATE(1, 0, 1) UPDATE(1, 1, 0) UPDATE(1, 1, 1)
+    int memory = p->remembers || p->u_every, general = !p->shared || p->wraps || p->subtract || bias_u != 0;
+    int coarse = !general && p->keep_v[0] % 16 == 0;
+#define UPDATE(a, b, c, d)                                                        \
+    if (!p->narrow == !(a) && !memory == !(b) && general == (c) && coarse == (d)) \
+        update_as(a, b, c, d, p, n, current, bias_u, bias_v, u, v, mask);
+#define UPDATES(a, b) UPDATE(a, b, 0, 0) UPDATE(a, b, 0, 1) UPDATE(a, b, 1, 0)
+    UPDATES(0, 0) UPDATES(0, 1) UPDATES(1, 0) UPDATES(1, 1)
+#undef UPDATES
 #undef UPDATE
 }
 

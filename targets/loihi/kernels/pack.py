@@ -8,7 +8,7 @@ are kept once where they are equal. Rows are padded to whole vectors with neuron
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.loihi import limits
-from targets.loihi.program import FixedHop, FixedPopulation
+from targets.loihi.program import FixedHop, FixedPopulation, Program
 
 LANES = 8
 _DENSE_LANES = 16
@@ -46,12 +46,14 @@ class Layout:
     width: int
 
     @classmethod
-    def of(cls, shape: tuple[int, ...]) -> Layout:
-        """Channels last where there are pixels; in C order otherwise."""
+    def of(cls, shape: tuple[int, ...], reached: NDArray[np.int64] | None = None) -> Layout:
+        """Channels last where there are pixels, these in the order of `reached`; in C order otherwise."""
         neurons = int(np.prod(shape))
         channels = shape[0] if len(shape) > 1 else neurons
         block = padded(channels, LANES) if len(shape) > 1 else LANES
         rows = np.arange(neurons).reshape(channels, -1).T
+        if reached is not None:
+            rows = rows[np.argsort(reached, kind="stable")]
         width = padded(channels, LANES)
         place = np.full((rows.shape[0], width), -1, dtype=np.int32)
         place[:, :channels] = rows
@@ -63,6 +65,30 @@ class Layout:
         out = np.full((len(table), self.place.size), absent, dtype=np.int64)
         out[:, self.position] = table
         return np.ascontiguousarray(out.astype(np.uint32)).view(np.int32)
+
+
+def layouts(program: Program, by_reach: bool) -> dict[str, Layout]:
+    """Layouts of the populations; `by_reach`: pixels that reach equally many pixels lie together.
+
+    A processor then foresees where the runs of an event end.
+    """
+    shapes = {p.name: p.shape for p in program.populations}
+    return {
+        name: Layout.of(shape, _reach(program, name, shapes) if by_reach and len(shape) > 1 else None)
+        for name, shape in shapes.items()
+    }
+
+
+def _reach(program: Program, name: str, shapes: Mapping[str, tuple[int, ...]]) -> NDArray[np.int64]:
+    """Pixels, or single neurons, that each pixel of a population reaches over all hops."""
+    pixels = math.prod(shapes[name][1:])
+    reached = np.zeros(pixels, dtype=np.int64)
+    for hop in program.hops:
+        if hop.source == name and hop.matrix.nnz:
+            coo, count = hop.matrix.tocoo(), math.prod(shapes[hop.target][1:])
+            keys = coo.col.astype(np.int64) % pixels * count + coo.row % count
+            reached += np.bincount(places(keys, pixels * count)[0] // count, minlength=pixels)
+    return reached
 
 
 @dataclass(frozen=True)
