@@ -32,7 +32,8 @@ def test_bp_is_autograd(graphs: Graphs, sample: Any, gradients: Any, kind: str) 
     x, y = sample(graph)
     plain, found = gradients(graph, None, x, y), gradients(graph, Rules(default="bp"), x, y)
     assert all(float(g.abs().max()) > 0 for name, g in plain.items() if "bias" not in name)
-    same(found, plain, tolerance=0.0)
+    # In float64; a network without rules sums the steps of a cycle in another order.
+    same(found, plain, tolerance=1e-14 if kind == "recurrent" else 0.0)
 
 
 @pytest.mark.parametrize("kind", ["dense", "convolutional"])
