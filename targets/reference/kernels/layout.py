@@ -18,6 +18,8 @@ from targets.reference.kernels.build import kernels
 from targets.reference.kernels.memory import empty
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+# A kernel that only moves values moves any of their size.
+_MOVED_AS = {**DTYPES, torch.int64: "float64"}
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ def channels_last(x: Tensor, lead: int) -> Tensor:
     if moved.is_contiguous():
         return moved
     out = empty(moved.shape, x.dtype)
-    if x.is_contiguous() and x.dtype in DTYPES:
+    if x.is_contiguous() and x.dtype in _MOVED_AS:
         rows, columns = x.shape[lead], out[(0,) * lead].numel() // x.shape[lead]
         frames = x.numel() // max(rows * columns, 1)
-        transposer(DTYPES[x.dtype])(frames, rows, columns, x.data_ptr(), out.data_ptr())
+        transposer(_MOVED_AS[x.dtype])(frames, rows, columns, x.data_ptr(), out.data_ptr())
         return out
     return out.copy_(moved)
 

@@ -20,6 +20,7 @@ from targets.graph.dynamics import SpikeRule
 from targets.reference import stateless
 from targets.reference.kernels import build, memory
 from targets.reference.kernels.build import kernels
+from targets.reference.kernels.layout import channels_last
 from targets.reference.kernels.synapse import Synapse
 from targets.reference.network import ReferenceNetwork
 from targets.reference.scan import Coefficients, State, scan
@@ -296,3 +297,10 @@ def test_without_a_compiler_torch_runs_and_says_so(monkeypatch: pytest.MonkeyPat
     assert "no C compiler" in kernels().reason
     with pytest.raises(TargetUnavailableError, match="no C compiler"):
         targets.compile(recurrent(), "reference", kernels="c")
+
+
+def test_counts_move_to_channels_last_bit_by_bit() -> None:
+    counts = torch.randint(-(2**62), 2**62, (3, 33, 5, 7), generator=torch.Generator().manual_seed(0))
+    # As a float64 this is a signalling NaN.
+    counts[0, 0, 0, 0] = 0x7FF0000000000001
+    assert channels_last(counts, 1).equal(counts.movedim(1, -1))
