@@ -80,8 +80,7 @@ class Ours:
     @torch.no_grad()
     def blocks(self, x: Tensor, counted: bool) -> None:
         """The network in blocks of samples, with or without counts of every neuron."""
-        shapes = {name: self.graph.shapes[name] for name in self.graph.populations if counted}
-        counts = {name: torch.zeros(shape, dtype=torch.int64) for name, shape in shapes.items()}
+        counts = self.network.zero_counts() if counted else {}
         for at in range(0, x.shape[1], BLOCK):
             self.network({"input": x[:, at : at + BLOCK]}, keep=self.graph.outputs, counts=counts)
 
