@@ -36,8 +36,8 @@ def main() -> None:
 def _template(descriptor: int) -> None:
     """Fork a worker for each connection that comes as ("fork",), end the one of ("reap", worker)."""
     control = Connection(descriptor)
-    setting = _prepared(control.recv_bytes())
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, ConnectionError):  # the search may end before it has sent anything
+        setting = _prepared(control.recv_bytes())
         while True:
             verb, *rest = control.recv()
             control.send(_VERBS[verb](control, setting, *rest))

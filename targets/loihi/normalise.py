@@ -160,7 +160,8 @@ def decay_groups(terms: Dynamics) -> int:
         for field, values in ((decay_field, terms.decay), (current_decay_field, terms.decay_synapse))
         if values is not None
     ]
-    return int(np.unique(np.stack(fields), axis=1).shape[1]) if fields else 1
+    pairs = sum(part * (limits.DECAY_ONE + 1) ** place for place, part in enumerate(fields))
+    return len(np.unique(pairs)) if fields else 1
 
 
 def _output_refusals(graph: SpikingGraph) -> list[Refusal]:

@@ -6,6 +6,9 @@ import importlib
 import os
 import pickle
 import signal
+import socket
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 
 from msenas_hw.config import parse_config
-from msenas_hw.search import setting
+from msenas_hw.search import setting, worker
 from msenas_hw.search.processes import Processes
 from msenas_hw.space import SpaceConfig, arch_id, sample
 from targets.errors import MsenasError
@@ -92,3 +95,13 @@ def test_workers_that_cannot_start_end_the_search(given, monkeypatch):
     monkeypatch.setattr(workplace, "_setting", pickle.dumps(Gone()))
     with workplace, pytest.raises(MsenasError, match="can be started, tried 8 times: exit code 1"):
         list(workplace.measure([("key", None)] * 3))
+
+
+def test_a_search_that_ends_before_it_has_sent_anything_leaves_no_traceback():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        words = [sys.executable, "-P", worker.__file__, str(theirs.fileno()), str(os.getpid())]
+        process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+    ours.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")

@@ -113,4 +113,4 @@ def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines() == [f"run folder {run}", f"interrupted; continue with: msenas resume {run}"]
+    assert err.splitlines() == [f"run folder {run}", f"interrupted; continue with: msenas resume {run}"], err
