@@ -15,7 +15,6 @@ from targets.reference.kernels import program
 from targets.reference.kernels.layout import channels_first, channels_last
 from targets.reference.kernels.memory import check, empty
 from targets.reference.kernels.population import LAST, Population
-from targets.reference.kernels.program import Tap
 from targets.reference.kernels.synapse import Synapse
 from targets.reference.signals import Computed, Gradients, Signal
 
@@ -62,9 +61,6 @@ class Integrated(Computed):
     def last(self) -> tuple[Tensor | None, Tensor]:
         """The state after the last step."""
         return None if self.u is None else self.u[-1], self.v[-1]
-
-    def taps(self) -> Sequence[Tap]:
-        return [self.source.tap()]
 
     def fields(self) -> Mapping[str, Any]:
         size, one = self.v.numel() // self.history, self.population.held[0].numel()
@@ -115,9 +111,6 @@ class Gathered(Computed):
         self.packed = synapse.pack(weight, bias)
         self.left = torch.zeros((steps, shape[0]), dtype=torch.bool)
         super().__init__(steps, shape, weight.dtype, every)
-
-    def taps(self) -> Sequence[Tap]:
-        return [self.source.tap()]
 
     def fields(self) -> Mapping[str, Any]:
         found = {**super().fields(), "left": self.left, "to_weight": self.to_weight, "to_bias": self.to_bias}
@@ -170,9 +163,6 @@ class Dense(Computed):
         self.source, self.weight = source, weight.detach()
         self.bias = None if bias is None else bias.detach()
 
-    def taps(self) -> Sequence[Tap]:
-        return [self.source.tap()]
-
     def forward(self, t: int) -> None:
         self.at(t).copy_(functional.linear(self.source.at(t), self.weight, self.bias))
 
@@ -212,9 +202,6 @@ class Applied(Computed):
         self.node, self.source = node, source
         self.parameters = [p.detach() for p in parameters]
         self.to_parameters: list[Tensor] = []
-
-    def taps(self) -> Sequence[Tap]:
-        return [self.source.tap()]
 
     def forward(self, t: int) -> None:
         out = stateless.apply(self.node, channels_first(self.source.at(t), 1), *self.parameters)

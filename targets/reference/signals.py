@@ -66,6 +66,10 @@ class Signal:
     def begin_backward(self) -> None:
         raise NotImplementedError
 
+    def gradient(self) -> Tensor | None:
+        """What `ring` holds, [S, B, *shape]; None where nothing is wanted."""
+        return None if self.ring is None else channels_first(self.ring.whole(), 2)
+
     def receive(self, t: int, gradient: Tensor) -> None:
         """One more part of the gradient of step `t`."""
         if self.ring is not None:
@@ -98,9 +102,6 @@ class Given(Signal):
 
     def begin_backward(self) -> None:
         self.ring = Ring.of(self.steps, self.laid) if self.wanted else None
-
-    def gradient(self) -> Tensor | None:
-        return None if self.ring is None else channels_first(self.ring.whole(), 2)
 
 
 class Delayed(Signal):
@@ -152,21 +153,20 @@ class Delayed(Signal):
             whole[at : at + len(gradient) - inside] = gradient[inside:]
             self.source.ask(whole)
 
-    def gradient(self) -> Tensor | None:
-        return None if self.ring is None else channels_first(self.ring.whole(), 2)
-
 
 class Computed(Signal):
     """A signal worked out here; `buffer` [S or 1, *shape] holds all values or only the last.
 
     Attributes:
         kind: what does it (`kernels.program`).
+        source: what it reads, unless `taps` says otherwise.
         farthest: the most steps after which something still reads a value.
         asked: the gradient of all steps [S, *shape] from outside the component.
     """
 
     kept: ClassVar[tuple[str, ...]] = ("buffer",)
     kind = program.ELSEWHERE
+    source: Signal
     asked: Tensor | None = None
 
     def __init__(self, steps: int, shape: Sequence[int], dtype: torch.dtype, every: bool) -> None:
@@ -185,7 +185,7 @@ class Computed(Signal):
 
     def taps(self) -> Sequence[Tap]:
         """What it reads in each step."""
-        raise NotImplementedError
+        return [self.source.tap()]
 
     def fields(self) -> Mapping[str, Any]:
         """What the kernels need besides (`kernels.program`)."""
