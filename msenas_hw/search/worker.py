@@ -36,8 +36,12 @@ def main() -> None:
 def _template(descriptor: int) -> None:
     """Fork a worker for each connection that comes as ("fork",), end the one of ("reap", worker)."""
     control = Connection(descriptor)
-    with suppress(EOFError, ConnectionError):  # the search may end before it has sent anything
-        setting = _prepared(control.recv_bytes())
+    try:
+        payload = control.recv_bytes()
+    except (EOFError, ConnectionError):  # the search may end before it has sent anything
+        return
+    setting = _prepared(payload)
+    with suppress(EOFError, ConnectionError):
         while True:
             verb, *rest = control.recv()
             control.send(_VERBS[verb](control, setting, *rest))
