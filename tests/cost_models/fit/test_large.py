@@ -13,9 +13,6 @@ import cost_models
 from targets.graph.graph import SpikingGraph
 from targets.graph.hops import fold_graph
 
-# Folding these networks takes minutes and tens of gigabytes; what they do take is about a second.
-GUARD_S = 20.0
-
 
 def seconds(graph: SpikingGraph, device: str) -> tuple[cost_models.FitReport, float]:
     begin = time.process_time()
@@ -27,7 +24,7 @@ def seconds(graph: SpikingGraph, device: str) -> tuple[cost_models.FitReport, fl
 def test_a_million_neurons(mlp, device, cores):
     report, took = seconds(mlp(2, 1_000_000), device)
     assert report.cores == cores
-    assert took < GUARD_S
+    assert took < 1.5
 
 
 def test_a_million_neurons_one_to_one(chain, neuron):
@@ -43,7 +40,7 @@ def test_a_million_neurons_one_to_one(chain, neuron):
     report, took = seconds(graph, "loihi1")
     assert report.cores == 977
     assert report.use["lif"]["in_axons"].most == 1024
-    assert took < GUARD_S
+    assert took < 2.0
 
 
 def test_a_dense_layer_that_memory_binds_needs_no_matrix(mlp):
@@ -52,7 +49,7 @@ def test_a_dense_layer_that_memory_binds_needs_no_matrix(mlp):
     # 1,048,576 bits leave 1,337 to each of 784 axons: two blocks of 64 weights (576 bits each) and two words,
     # which hold 14 weights. 142 neurons a core make 71 cores.
     assert report.cores == 71
-    assert took < GUARD_S
+    assert took < 1.0
 
 
 def test_convolutions_on_loihi2_are_checked_without_folding_them(convnet):
@@ -62,7 +59,7 @@ def test_convolutions_on_loihi2_are_checked_without_folding_them(convnet):
     report, took = seconds(graph, "loihi2")
     assert report.cores > 1900
     assert fold_graph.cache_info().misses == 0
-    assert took < GUARD_S
+    assert took < 1.0
 
 
 def test_a_large_convolution_before_a_dense_layer_folds_the_dense_layer_alone(neuron):
