@@ -176,8 +176,8 @@ def _closed_loop(flow: Flow, run: Run) -> dict[str, float]:
 
 def _factor(coefficients: Coefficients, current: Tensor) -> float | None:
     """1 / the quantile of positive peak membranes; None where none is positive."""
-    highest = peaks(coefficients, current)
-    positive = highest[highest > 0].numpy().astype(np.float64)
+    highest = peaks(coefficients, current).numpy()
+    positive = highest[highest > 0].astype(np.float64)
     return None if positive.size == 0 else 1.0 / float(np.quantile(positive, QUANTILE))
 
 

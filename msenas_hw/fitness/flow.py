@@ -3,7 +3,7 @@
 A `Flow` gives the current into any population from the spikes of those before it, and runs the whole
 network a few samples at a time, so that currents and membranes stay in the cache. Spikes are added up by the
 kernels of `targets.reference.kernels.spikes`, whatever their density: the sums are those of the reference
-executor, in another order where that takes a dense product. What those kernels do not know, it runs.
+executor in another order. What those kernels do not know, it runs.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from targets.reference.kernels.build import kernels
 from targets.reference.kernels.layout import layout
-from targets.reference.kernels.memory import empty
 from targets.reference.kernels.spikes import Movement
 
 
@@ -21,8 +20,8 @@ class Moving(Protocol):
     @property
     def largest(self) -> float: ...
 
-    def see(self, v: Tensor, room: Tensor) -> None:
-        """Contiguous potentials [T, some samples, ...], and as much memory to work in."""
+    def see(self, v: Tensor) -> None:
+        """Contiguous potentials [T, some samples, ...]."""
 
     def total(self) -> float:
         """Squared deviations from each sample's mean over time, held above minus the largest one."""
@@ -53,8 +52,7 @@ class Membranes:
 
     def __call__(self, population: str, v: Tensor) -> None:
         """See `v` [T, some samples, *shape], all steps of the next samples."""
-        laid = layout(v, 2).laid(v, 2)
-        self.movement(population).see(laid, empty(laid.shape, torch.float32))
+        self.movement(population).see(layout(v, 2).laid(v, 2))
         self.saw(population, v.shape[1], v)
 
     def movement(self, population: str) -> Moving:
@@ -93,7 +91,7 @@ class _Moving:
         self._moved = 0.0
         self._low: list[Tensor] = []
 
-    def see(self, v: Tensor, room: Tensor) -> None:
+    def see(self, v: Tensor) -> None:
         flat = v.flatten(1)
         self.largest = max(self.largest, float(flat.max()))
         around = flat - flat.mean(0)

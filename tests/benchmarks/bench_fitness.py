@@ -43,7 +43,7 @@ from torch.nn import functional
 from cost_models.activity import activity
 from msenas_hw.data import encode, load
 from msenas_hw.fitness import Fitness, fitness, rdm
-from msenas_hw.space import SpaceConfig, Task, sample
+from msenas_hw.space import Genome, SpaceConfig, Task, sample
 from targets.reference.network import ReferenceNetwork
 from targets.reference.target import ReferenceOptions, ReferenceTarget
 from targets.reference.values import Carry
@@ -131,55 +131,57 @@ def limits(core: Core, found: Fitness) -> dict[str, float]:
     return seconds
 
 
-def alive(task: Task, x: Floats, count: int, draws: int) -> Iterator[tuple[Fitness, float]]:
-    """The first `count` random networks that balancing brings to life, and the seconds that took."""
-    rng, space, found = np.random.default_rng(0), SpaceConfig.model_validate({}), 0
-    fitness(sample(np.random.default_rng(1), space, task), task, x, draws)  # loads the kernels
-    while found < count:
-        genome = sample(rng, space, task)
-        started = time.process_time()
-        result = fitness(genome, task, x, draws)
-        if result.alive:
-            found += 1
-            yield result, time.process_time() - started
+def candidate(genome: Genome, task: Task, x: Floats, options: argparse.Namespace) -> dict[str, Any] | None:
+    """Seconds of one network, and what else there is to tell; None where balancing finds it dead."""
+    started = time.process_time()
+    found = fitness(genome, task, x, options.draws)
+    seconds = {"ours": time.process_time() - started}
+    if not found.alive:
+        return None
+    graph, run, part = found.graph, found.runs[0], x[: options.loop_steps]
+    core = Core()
+    over = {name: seconds["ours"] / least for name, least in limits(core, found).items()}
+    executable = ReferenceTarget().compile(graph, ReferenceOptions())
+    known, network = executable.watch(part, graph.populations).spikes, executable.network
+    own = rdm(known)
+    flipped = np.mean([np.mean(known[n] != run.spikes[n][: len(part)]) for n in graph.populations])
+    differing = 0
+    for name in LOOPS:
+        scores: list[float] = []
+        took = cpu_s(lambda n=name, s=scores: s.append(loop(n, network, torch.from_numpy(part))))
+        seconds[name] = took * BATCHES * options.steps / options.loop_steps
+        differing += abs(scores[0] - own) > EQUAL * own
+    return {"seconds": seconds, "over": over, "flipped": flipped, "differing": differing}
 
 
 def case(data: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One data set."""
+    """One data set: the first random networks that balancing brings to life."""
     x = DATA[data](options.steps, options.batch)
     channels, rows, columns = x.shape[2:]
     task = Task((channels, rows, columns), 10, options.steps)
-    part = x[: options.loop_steps]
-    seconds: dict[str, list[float]] = {name: [] for name in ("ours", *LOOPS)}
-    differing, core, over, flips = 0, Core(), dict[str, list[float]](), []
-    for number, (found, took) in enumerate(alive(task, x, options.genomes, options.draws)):
-        print(f"{data}: network {number + 1} of {options.genomes}", file=sys.stderr)
-        seconds["ours"].append(took)
-        graph, run = found.graph, found.runs[0]
-        for name, least in limits(core, found).items():
-            over.setdefault(name, []).append(took / least)
-        executable = ReferenceTarget().compile(graph, ReferenceOptions())
-        known, network = executable.watch(part, graph.populations).spikes, executable.network
-        own = rdm(known)
-        flips.append(np.mean([np.mean(known[n] != run.spikes[n][: len(part)]) for n in graph.populations]))
-        for name in LOOPS:
-            scores = []
-            took = cpu_s(lambda n=name, g=network, s=scores: s.append(loop(n, g, torch.from_numpy(part))))
-            seconds[name].append(took * BATCHES * options.steps / options.loop_steps)
-            differing += abs(scores[0] - own) > EQUAL * own
+    rng, space = np.random.default_rng(0), SpaceConfig.model_validate({})
+    fitness(sample(np.random.default_rng(1), space, task), task, x, options.draws)  # loads the kernels
+    found = list[dict[str, Any]]()
+    while len(found) < options.genomes:
+        told = candidate(sample(rng, space, task), task, x, options)
+        if told is not None:
+            found.append(told)
+            print(f"{data}: network {len(found)} of {options.genomes}", file=sys.stderr)
+    seconds = [told["seconds"] for told in found]
     return {
         "name": f"fitness {data} {'x'.join(map(str, x.shape[2:]))}",
         "phase": "forward",
         "batch": options.batch,
         "steps": options.steps,
-        "differing": differing,
-        "flipped": float(np.mean(flips)),
-        "ratios": {
-            name: statistics.median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
-            for name in LOOPS
+        "differing": sum(told["differing"] for told in found),
+        "flipped": float(np.mean([told["flipped"] for told in found])),
+        "ratios": {name: statistics.median(took[name] / took["ours"] for took in seconds) for name in LOOPS},
+        "limits": {
+            name: statistics.median(told["over"][name] for told in found) for name in ("dense", "events")
         },
-        "limits": {name: statistics.median(values) for name, values in over.items()},
-        "candidates_per_s": {name: 1 / statistics.mean(values) for name, values in seconds.items()},
+        "candidates_per_s": {
+            name: 1 / statistics.mean(took[name] for took in seconds) for name in ("ours", *LOOPS)
+        },
     }
 
 

@@ -2,13 +2,16 @@
 
 The system gives out large blocks page by page, zeroed, and takes them back when a tensor goes; at each
 step of a training that costs more than the kernels themselves. Here a block waits for the next tensor of
-its size instead.
+about its size instead: sizes are rounded up to a quarter of a power of two, so that
+networks of other shapes find blocks as well. What lies beyond a tensor is never touched. Of too many blocks,
+those go first whose size was not asked for longest.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -38,18 +41,22 @@ class _Lease:
 
 class _Blocks:
     def __init__(self) -> None:
-        self.waiting: dict[int, list[NDArray[np.uint8]]] = {}
+        # Sizes asked for last come last.
+        self.waiting: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
         self.held = 0
         self.lock = threading.RLock()
 
-    def take(self, size: int, shape: Sequence[int], kind: str) -> NDArray[Any]:
-        """An array of `size` bytes; its memory waits again once neither it nor a view of it is left.
+    def take(self, least: int, shape: Sequence[int], kind: str) -> NDArray[Any]:
+        """An array of `least` bytes; its memory waits again once neither it nor a view of it is left.
 
         Args:
             kind: of its elements, as in an array interface.
         """
+        step = 1 << max(least.bit_length() - 3, 0)
+        size = -(-least // step) * step
         with self.lock:
-            same = self.waiting.get(size)
+            same = self.waiting.setdefault(size, [])
+            self.waiting.move_to_end(size)
             block = same.pop() if same else None
             if block is not None:
                 self.held -= size
@@ -59,9 +66,15 @@ class _Blocks:
 
     def give_back(self, block: NDArray[np.uint8]) -> None:
         with self.lock:
-            if self.held + block.nbytes <= _MOST_BYTES:
-                self.waiting.setdefault(block.nbytes, []).append(block)
-                self.held += block.nbytes
+            self.waiting.setdefault(block.nbytes, []).append(block)
+            self.held += block.nbytes
+            while self.held > _MOST_BYTES:
+                size, oldest = next(iter(self.waiting.items()))
+                if oldest:
+                    oldest.pop()
+                    self.held -= size
+                else:
+                    del self.waiting[size]
 
 
 _BLOCKS = _Blocks()

@@ -7,6 +7,7 @@ membranes are float32 of the same shape, on their own. The neurons of one sample
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,10 +20,12 @@ from targets.reference.kernels.build import kernels
 from targets.reference.kernels.events import Gather
 from targets.reference.kernels.memory import check, empty
 from targets.reference.kernels.population import LAST, Population
+from targets.reference.kernels.reach import Reach
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
 # As CHUNK in spikes.inc.
 _CHUNK = 512
+_LANES = 8
 _NO_MEMORY = "no memory for the spikes of a sample"
 
 
@@ -31,13 +34,19 @@ class _Stretch(ctypes.Structure):
 
 
 class _Movement(ctypes.Structure):
-    _fields_ = [("moved", ctypes.c_double), ("largest", ctypes.c_float), ("number", _LONG), ("low", _POINTER)]
+    _fields_ = [
+        *((name, ctypes.c_double) for name in ("moved", "slope", "bend")),
+        *((name, ctypes.c_float) for name in ("largest", "limit")),
+        ("eights", _LONG),
+        ("low", _POINTER),
+    ]
 
 
 class _Link(ctypes.Structure):
     _fields_ = [
         ("geometry", _POINTER),
-        *((name, _LONG) for name in ("vectors", "delay", "stride")),
+        ("reach", _POINTER),
+        *((name, _LONG) for name in ("delay", "stride")),
         *((name, _POINTER) for name in ("spikes", "weight", "bias", "dense")),
     ]
 
@@ -60,7 +69,7 @@ class Movement:
     """
 
     def __init__(self) -> None:
-        self._found = _Movement(0.0, -float("inf"), 0, None)
+        self._found = _Movement(largest=-math.inf, limit=math.inf)
         self._low: list[Tensor] = []
 
     @property
@@ -69,26 +78,30 @@ class Movement:
 
     def total(self) -> float:
         """Squared deviations of all potentials seen, held above minus the largest one."""
-        bound = -max(self.largest, 0.0)
-        held = (_functions().held_movement(len(x), x.shape[1], x.data_ptr(), bound) for x in self._low)
-        return float(self._found.moved) + sum(held)
+        found, highest = self._found, max(self.largest, 0.0)
+        more = max(found.limit, 0.0) - highest if found.limit < math.inf else 0.0
+        held = sum(_functions().held_movement(*x.shape[:2], x.data_ptr(), -highest) for x in self._low)
+        return float(found.moved + 2 * more * found.slope + more**2 * found.bend + held)
 
-    def begin(self, room: Tensor) -> int:
-        """Its address for a kernel; `room` takes the series that fall low, of at most all neurons."""
-        self._found.low, self._found.number = room.data_ptr(), 0
+    def begin(self, samples: int, neurons: int, steps: int) -> int:
+        """Its address for a kernel that shows it so many potentials, all of which may fall low."""
+        self._room = empty((samples * -(-neurons // _LANES), steps, _LANES), torch.float32)
+        self._found.low, self._found.eights = self._room.data_ptr(), 0
         return ctypes.addressof(self._found)
 
-    def end(self, room: Tensor, steps: int) -> None:
+    def end(self) -> None:
         """The kernel is done: what fell low waits until the largest potential is known."""
-        if self._found.number:
-            self._low.append(room.flatten()[: self._found.number * steps].view(-1, steps).clone())
+        if self._found.eights:
+            low = self._room[: self._found.eights]
+            self._low.append(empty(low.shape, torch.float32).copy_(low))
+        del self._room
 
-    def see(self, v: Tensor, room: Tensor) -> None:
+    def see(self, v: Tensor) -> None:
         """Potentials [steps, samples, ...]."""
-        check(torch.float32, v.numel(), v, room)
-        if _functions().movement(_stretch(v, 0), v.data_ptr(), self.begin(room)):
+        check(torch.float32, v.numel(), v)
+        if _functions().movement(_stretch(v, 0), v.data_ptr(), self.begin(1, v[0].numel(), v.shape[0])):
             raise MemoryError(_NO_MEMORY)
-        self.end(room, v.shape[0])
+        self.end()
 
 
 @dataclass(frozen=True)
@@ -96,13 +109,15 @@ class ByteSynapse:
     """A convolution of one group, or a matrix as one of a single pixel, with its parameters packed."""
 
     gather: Gather
+    reach: Reach
     weight: Tensor
     bias: Tensor
 
     @classmethod
     def of(cls, gather: Gather, weight: Tensor, bias: Tensor | None) -> ByteSynapse:
         """`weight` [out, channels, *kernel] and `bias` [out], float32."""
-        return cls(gather, *gather.packed(weight, bias))
+        reach = Reach.of(gather.geometry)
+        return cls(gather, reach, *reach.packed(weight, bias))
 
     def add(self, spikes: Tensor, current: Tensor, first: bool) -> None:
         """What `spikes` bring, into `current` where it is the `first`, else added to it."""
@@ -111,10 +126,10 @@ class ByteSynapse:
         outs = g.out_channels * g.out_height * g.out_width
         check(torch.float32, steps * samples * outs, current)
         _check_spikes(spikes, g.channels * g.height * g.width)
-        failed = _functions().gather_bytes(
+        failed = _functions().scatter_bytes(
             ctypes.byref(g),
+            ctypes.byref(self.reach),
             _stretch(spikes, spikes.stride(0)),
-            self.gather.vectors(torch.float32),
             spikes.data_ptr(),
             self.weight.data_ptr(),
             self.bias.data_ptr(),
@@ -161,7 +176,7 @@ class Fed:
             raise ValueError(f"kernels: a synapse leads to {neurons} neurons, not as many as it gives")
         return _Link(
             ctypes.addressof(g),
-            synapse.gather.vectors(torch.float32),
+            ctypes.addressof(synapse.reach),
             self.delay,
             self.values.stride(0),
             self.values.data_ptr(),
@@ -195,12 +210,9 @@ def run(parts: Sequence[Part], together: bool) -> None:
     if not together and len(parts) != 1:
         raise ValueError(f"kernels: found {len(parts)} populations that do not step together, allowed one")
     steps, samples = parts[0].spikes.shape[:2]
-    rooms = [
-        torch.empty(0) if p.movement is None else empty((p.spikes.numel(),), torch.float32) for p in parts
-    ]
     links = [(_Link * len(p.fed))(*(fed.packed(p.population.neurons) for fed in p.fed)) for p in parts]
     table = (_Part * len(parts))()
-    for row, part, link, room in zip(table, parts, links, rooms, strict=True):
+    for row, part, link in zip(table, parts, links, strict=True):
         neurons = part.population.neurons
         _check_spikes(part.spikes, neurons)
         check(torch.int64, neurons, part.counts)
@@ -214,13 +226,14 @@ def run(parts: Sequence[Part], together: bool) -> None:
         row.link, row.stride = ctypes.addressof(link), part.spikes.stride(0)
         row.out, row.counts = part.spikes.data_ptr(), part.counts.data_ptr()
         row.every = None if part.every is None else part.every.data_ptr()
-        row.movement = None if part.movement is None else part.movement.begin(room)
+        seen = part.movement
+        row.movement = None if seen is None else seen.begin(samples, neurons, steps)
     stretch = ctypes.byref(_Stretch(steps, samples, 0, 0))
     if _functions().run_bytes(ctypes.byref(table), len(parts), together, stretch):
         raise MemoryError(_NO_MEMORY)
-    for part, room in zip(parts, rooms, strict=True):
+    for part in parts:
         if part.movement is not None:
-            part.movement.end(room, steps)
+            part.movement.end()
 
 
 def peak(population: Population, current: Tensor) -> Tensor:
@@ -251,7 +264,7 @@ def _check_spikes(spikes: Tensor, neurons: int) -> None:
 
 
 class _Functions(NamedTuple):
-    gather_bytes: Any
+    scatter_bytes: Any
     run_bytes: Any
     movement: Any
     held_movement: Any
@@ -264,7 +277,7 @@ def _functions() -> _Functions:
     assert library is not None
     found = _Functions(*(library[name] for name in _Functions._fields))
     number = ctypes.c_int32
-    found.gather_bytes.argtypes = [_POINTER, _POINTER, number, *[_POINTER] * 3, number, _POINTER]
+    found.scatter_bytes.argtypes = [*[_POINTER] * 6, number, _POINTER]
     found.run_bytes.argtypes = [_POINTER, _LONG, _LONG, _POINTER]
     found.movement.argtypes = [_POINTER] * 3
     found.held_movement.argtypes = [_LONG, _LONG, _POINTER, ctypes.c_float]

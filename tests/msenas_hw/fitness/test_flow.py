@@ -81,6 +81,22 @@ def test_spikes_and_membranes_are_those_of_the_executor(monkeypatch: pytest.Monk
     assert loops > 0
 
 
+@needs_kernels
+@pytest.mark.parametrize("gain", [0.3, 1.0, 30.0])
+def test_movement_of_quiet_and_of_driven_membranes(gain: float) -> None:
+    """The largest potential lies below the threshold of quiet populations, and at it of driven ones."""
+    below = 0
+    for graph in networks(4):
+        membranes = Membranes(0, True)
+        quiet = on_grid(graph, gain)
+        Flow(quiet).run(X, membranes)
+        for name, state in expected(quiet, X).states.items():
+            v = state["v"]
+            assert membranes.moved()[name] == pytest.approx(movement(bounded(v)), rel=1e-5, abs=1e-6)
+            below += v.max() < 0.6
+    assert below > 0 or gain > 0.3
+
+
 @pytest.mark.parametrize("steady", [True, False])
 def test_graded_input_is_multiplied_whether_or_not_it_changes(steady: bool) -> None:
     values = np.random.default_rng(1).integers(0, 9, X.shape).astype(np.float32) / 8
