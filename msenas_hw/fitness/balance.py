@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import nir
 import numpy as np
@@ -88,12 +87,12 @@ def balance(
         GraphError: the graph has several Inputs or Outputs, or its Output does not read one population.
     """
     readout = _readout(graph)
-    factors = _open_loop(graph, x[:, :SAMPLES])
+    given = Flow(graph)
+    factors = _open_loop(given, x[:, :SAMPLES])
     if isinstance(factors, Dead):
         return factors
     for attempt in range(1 + REPEATS):
-        balanced = scaled(graph, factors)
-        flow = Flow(balanced)
+        flow = given.scaled(factors)
         watching = None if membranes is None else membranes.anew()
         run = flow.run(x, watching)
         found = _settled(flow, readout, run, watching)
@@ -114,27 +113,9 @@ def _settled(flow: Flow, readout: str, run: Run, membranes: Membranes | None) ->
     factor = _bisect(flow, readout, _current(flow, readout, run, run.samples))
     if isinstance(factor, Dead):
         return factor
-    final = Flow(scaled(flow.graph, {readout: factor}))
+    final = flow.scaled({readout: factor})
     run = _with_readout(final, readout, run, membranes)
     return Balanced(final.graph, {readout: factor}, run, _rate(run, readout), membranes)
-
-
-def scaled(graph: SpikingGraph, factors: Mapping[str, float]) -> SpikingGraph:
-    """A copy with every weight into population p multiplied by factors[p], in float32."""
-    nodes = dict(graph.nodes)
-    for population, factor in factors.items():
-        for name in graph.synapses_into(population):
-            nodes[name] = replace_weight(nodes[name], np.float32(factor) * nodes[name].weight)
-    return graph.replace(nodes=nodes)
-
-
-def replace_weight(node: nir.NIRNode, weight: NDArray[np.float32]) -> nir.NIRNode:
-    """A copy of a synapse node with another weight."""
-    fields: dict[str, Any] = {key: value for key, value in vars(node).items() if key not in _DERIVED}
-    return type(node)(**{**fields, "weight": weight})
-
-
-_DERIVED = ("input_type", "output_type")
 
 
 def _readout(graph: SpikingGraph) -> str:
@@ -148,13 +129,14 @@ def _readout(graph: SpikingGraph) -> str:
     return sources[0]
 
 
-def _open_loop(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, float] | Dead:
+def _open_loop(flow: Flow, x: NDArray[np.generic]) -> dict[str, float] | Dead:
     """Factor of each population, Delay edges cut."""
+    graph = flow.graph
     cut = {name for name, node in graph.nodes.items() if isinstance(node, nir.Delay)}
     order = topological(list(graph.nodes), [(a, b) for a, b in graph.edges if a not in cut])
     if order is None:
         raise GraphError("balance: a cycle holds no Delay; give every cycle one")
-    flow, factors = Flow(graph), dict[str, float]()
+    factors = dict[str, float]()
     signals, steps, everyone = flow.read(x), len(x), slice(0, x.shape[1])
     for name in (n for n in order if n in flow.links):
         current = flow.current(name, signals, steps, everyone, cut=True)

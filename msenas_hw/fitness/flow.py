@@ -8,10 +8,12 @@ executor in another order. What those kernels do not know, it runs.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import nir
 import numpy as np
@@ -53,6 +55,7 @@ class Link:
         synapse: what adds up the spikes of the only source; None where torch computes the link.
         delay: steps, after the synapse.
         cut: a Delay lies on it; of several sources, `Flow.dense` looks for itself.
+        nodes: what lies on it.
     """
 
     last: str
@@ -60,6 +63,16 @@ class Link:
     synapse: ByteSynapse | None
     delay: int
     cut: bool
+    nodes: tuple[str, ...] = ()
+
+    def scaled(self, factors: Sequence[np.float32]) -> Link:
+        """The same with the weights on it multiplied by `factors`, one after the other."""
+        if self.synapse is None or not factors:
+            return self
+        weight = self.synapse.weight
+        for factor in factors:
+            weight = weight * factor.item()
+        return replace(self, synapse=replace(self.synapse, weight=weight))
 
     @property
     def source(self) -> str:
@@ -75,6 +88,20 @@ class Flow:
         self.coefficients = {n: Coefficients.of(dynamics(graph, n), torch.float32) for n in graph.populations}
         self.packed = {n: _packed(c) for n, c in self.coefficients.items()}
         self.links = {n: [_link(graph, last) for last in graph.predecessors[n]] for n in graph.populations}
+
+    def scaled(self, factors: Mapping[str, float]) -> Flow:
+        """The same with every weight into population p multiplied by factors[p], in float32."""
+        found = copy.copy(self)
+        nodes = dict(self.graph.nodes)
+        scaled = [(name, np.float32(f)) for p, f in factors.items() for name in self.graph.synapses_into(p)]
+        for name, factor in scaled:
+            nodes[name] = replace_weight(nodes[name], factor * nodes[name].weight)
+        found.graph = self.graph.replace(nodes=nodes)
+        found.links = {
+            p: [link.scaled([f for name, f in scaled if name in link.nodes]) for link in links]
+            for p, links in self.links.items()
+        }
+        return found
 
     def read(self, x: NDArray[np.generic]) -> Signals:
         """Input [T, B, *shape] as it flows."""
@@ -250,6 +277,15 @@ class _Pass:
         )
 
 
+def replace_weight(node: nir.NIRNode, weight: NDArray[np.float32]) -> nir.NIRNode:
+    """A copy of a synapse node with another weight."""
+    fields: dict[str, Any] = {key: value for key, value in vars(node).items() if key not in _DERIVED}
+    return type(node)(**{**fields, "weight": weight})
+
+
+_DERIVED = ("input_type", "output_type")
+
+
 def _packed(c: Coefficients) -> BytePopulation | None:
     """None where a population can do more than fire once a step."""
     terms = {name: term for name, term in vars(c).items() if isinstance(term, Tensor)}
@@ -294,7 +330,8 @@ def _link(graph: SpikingGraph, last: str) -> Link:
     # A Delay in front of a bias would hold it back as well.
     added = kernels().library is not None and not any(isinstance(node, nir.Delay) for node in before)
     synapse = _synapse(before, graph.shapes[source], graph.shapes[last]) if added else None
-    return Link(last, frozenset([source]), synapse, sum(map(graph.delay_steps, delays)), bool(delays))
+    delay = sum(map(graph.delay_steps, delays))
+    return Link(last, frozenset([source]), synapse, delay, bool(delays), tuple(chain[1:]))
 
 
 def _fires(graph: SpikingGraph, name: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import targets
 from msenas_hw.fitness import Balanced, Dead, balance
 from msenas_hw.fitness.balance import QUANTILE, RATES, SAMPLES
+from msenas_hw.fitness.flow import Flow
 from msenas_hw.space import MOTIFS, CellGene, Genome, NodeGene, SpaceConfig, Task, decode, sample
 from targets.errors import GraphError
 from targets.graph.fold import fold
@@ -131,7 +132,7 @@ def test_network_silenced_by_its_inhibition_is_raised_on_closed_loop_spikes(
     module = import_module("msenas_hw.fitness.balance")
     monkeypatch.setattr(module, "REPEATS", 0)
     assert isinstance(balance(decode(genome, TASK), X), Dead)
-    before = module._open_loop(decode(genome, TASK), X[:, :SAMPLES])
+    before = module._open_loop(Flow(decode(genome, TASK)), X[:, :SAMPLES])
     raised = {name for name in before if revived.factors[name] > before[name] * 1.01}
     assert {"cell2.A", "cell2.B", "cell3.A", "cell3.B"} & raised
     assert all(revived.factors[name] >= before[name] for name in before if name != "readout")

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 import targets
 from msenas_hw.fitness import fitness
-from msenas_hw.fitness.balance import replace_weight
-from msenas_hw.fitness.flow import Flow, peaks
+from msenas_hw.fitness.flow import Flow, peaks, replace_weight
 from msenas_hw.fitness.membranes import Membranes
 from msenas_hw.fitness.rdm import bounded, movement
 from msenas_hw.space import Genome, SpaceConfig, Task, decode, sample
@@ -95,6 +94,28 @@ def test_movement_of_quiet_and_of_driven_membranes(gain: float) -> None:
             assert membranes.moved()[name] == pytest.approx(movement(bounded(v)), rel=1e-5, abs=1e-6)
             below += v.max() < 0.6
     assert below > 0 or gain > 0.3
+
+
+def test_scaled_is_the_flow_of_the_scaled_network() -> None:
+    """To the last bit, where two populations share a synapse as well."""
+    graph = pooled()
+    nodes = {**graph.nodes, "c": graph.nodes["b"], "end": nir.Output(np.array([4]))}
+    shared = SpikingGraph.build(nodes, [*graph.edges, ("w", "c"), ("c", "end")], {"dt": 1e-3})
+    for network in (*networks(3), shared):
+        factors = {name: 0.7 + 0.1 * k for k, name in enumerate(network.populations)}
+        found = Flow(network).scaled(factors)
+        known = Flow(found.graph)
+        weights = {name: node.weight for name, node in found.graph.nodes.items() if hasattr(node, "weight")}
+        for name, weight in weights.items():
+            into = [f for p, f in factors.items() if name in network.synapses_into(p)]
+            expected = network.nodes[name].weight
+            for factor in into:
+                expected = np.float32(factor) * expected
+            assert np.array_equal(weight, expected)
+        for population, links in known.links.items():
+            for link, own in zip(links, found.links[population], strict=True):
+                assert (link.synapse is None) == (own.synapse is None)
+                assert link.synapse is None or torch.equal(link.synapse.weight, own.synapse.weight)
 
 
 @pytest.mark.parametrize("steady", [True, False])
