@@ -21,6 +21,8 @@ OPSET = 20
 OPSETS = (18, 19, 20, 21)
 # Neuron models are local functions of this domain, so that a viewer shows LIF and not its arithmetic.
 DOMAIN = "org.nir"
+# onnxruntime's operators on channels in blocks.
+NCHWC = "com.microsoft.nchwc"
 
 # A protobuf message ends at 2 GiB; what is not weights takes far less than the rest.
 INLINE_BYTES = 2**31 - 2**26
@@ -55,11 +57,13 @@ class Counted:
     """A model output int64 [*dims]: `value`, float32 whole numbers, summed over steps and samples.
 
     Of a model input, the values that are not zero. Sums are float32, exact below 2^24 in one call.
+    The value lies in blocks where it has `channels` (`blocked`).
     """
 
     name: str
     value: str
     dims: tuple[int, ...]
+    channels: int | None = None
 
 
 class Body:
@@ -182,9 +186,28 @@ def totals(counted: Sequence[Counted], axes: int, whole: bool = False) -> tuple[
         # onnxruntime's ReduceSum over the first axes takes eight times as long.
         equation = f"{letters}->{letters[axes:]}"
         nodes.append(helper.make_node("Einsum", [value], [f"{out.name}/total"], equation=equation))
-        nodes.append(helper.make_node("Cast", [f"{out.name}/total"], [out.name], name=out.name, to=INT64))
+        nodes += finished(out, f"{out.name}/total")
         outputs.append(helper.make_tensor_value_info(out.name, INT64, list(out.dims)))
     return nodes, outputs
+
+
+def finished(out: Counted, total: str, flat: bool = False) -> list[NodeProto]:
+    """Nodes from the float32 `total` of a count, [*dims] or `flat`, to the model output."""
+    nodes: list[NodeProto] = []
+
+    def shaped(dims: tuple[int, ...], name: str) -> str:
+        shape = helper.make_tensor("value", INT64, [len(dims)], dims)
+        nodes.append(helper.make_node("Constant", [], [f"{name}/dims"], name=f"{name}/dims", value=shape))
+        nodes.append(helper.make_node("Reshape", [total, f"{name}/dims"], [name], name=name))
+        return name
+
+    if out.channels is not None:
+        blocks, total = shaped((1, *out.dims), f"{out.name}/blocks"), f"{out.name}/ordered"
+        moved = {"domain": NCHWC, "channels": out.channels}
+        nodes.append(helper.make_node("ReorderOutput", [blocks], [total], name=total, **moved))
+    if flat or out.channels is not None:
+        total = shaped(out.dims, f"{out.name}/shaped")
+    return [*nodes, helper.make_node("Cast", [total], [out.name], name=out.name, to=INT64)]
 
 
 def packed(graph: GraphProto, body: Body, metadata: Mapping[str, str], opset: int = OPSET) -> ModelProto:
@@ -194,6 +217,8 @@ def packed(graph: GraphProto, body: Body, metadata: Mapping[str, str], opset: in
         function.opset_import[0].version = opset
     if body.functions:
         opsets.append(helper.make_opsetid(DOMAIN, 1))
+    if any(node.domain == NCHWC for node in body.nodes):
+        opsets.append(helper.make_opsetid(NCHWC, 1))
     model = helper.make_model(
         graph,
         ir_version=IR_VERSION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import nir
 import numpy as np
@@ -14,6 +14,7 @@ from onnx import ModelProto
 from targets.checks import check_input
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
+from targets.onnx.blocked import block_size, blocked, complete
 from targets.onnx.body import Body
 from targets.onnx.chunk import chunk_model
 from targets.onnx.fixed_form import fixed_body, input_limit
@@ -33,14 +34,25 @@ _FLOAT_MAX = float(np.finfo(np.float32).max)
 class Key:
     """A model: recorded nodes, with states or without, steps of a call (None: a Scan of any), samples.
 
-    `folded` is a Scan beside dense layers that run once for all steps.
+    A `local` one is for this machine only and never written: convolutions on the CPU in its blocks, where
+    `folded` dense layers beside the Scan that run once for all steps, and where `single` one sample only.
     """
 
     record: frozenset[str]
     states: bool
     steps: int | None
     batch: int | None
+    local: bool = False
     folded: bool = False
+    single: bool = False
+
+
+class Made(NamedTuple):
+    """A model, where weights lie that it cannot hold, and whether there is nothing left to optimise in it."""
+
+    model: ModelProto
+    side: SideFile | None
+    optimised: bool = False
 
 
 class Compiler:
@@ -62,6 +74,8 @@ class Compiler:
         fixed = options.arithmetic == "fixed"
         self.folded_bytes = 0 if fixed or options.form == "gpu" else folded_bytes(graph)
         self._body: Callable[[Collection[str], bool], Body]
+        cpu = options.provider == "cpu" and not fixed and options.precision == "float32"
+        self._block = block_size() if cpu else 1
         if fixed:
             self._fixed(graph, options)
         else:
@@ -82,14 +96,18 @@ class Compiler:
         counts, inline = options.counts, options.inline_bytes
         self._body = lambda record, states: float_body(graph, record, states, counts, products, inline)
 
-    def model(self, key: Key) -> tuple[ModelProto, SideFile | None]:
-        """The model of `key`, and where weights lie that it cannot hold."""
+    def model(self, key: Key) -> Made:
+        """The model of `key`."""
         options = self._options
         body = self._body(sorted(key.record), key.states)
+        if key.local:
+            body = blocked(body, self._block)
+            made = scan_model(body, {}, options.opset, key.folded, key.single)
+            return Made(made, body.side, complete(body))
         said = metadata(self.graph, options.arithmetic, body, options.precision)
         if key.steps is None:
-            return scan_model(body, said, options.opset, key.folded), body.side
-        return chunk_model(body, key.steps, key.batch, said, options.opset), body.side
+            return Made(scan_model(body, said, options.opset), body.side)
+        return Made(chunk_model(body, key.steps, key.batch, said, options.opset), body.side)
 
     def checked(self, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.float32]:
         """`x` as float32.

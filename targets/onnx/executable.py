@@ -19,12 +19,11 @@ from onnx import ModelProto
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.buffers import Buffers
-from targets.onnx.compiler import Compiler, Key
+from targets.onnx.compiler import Compiler, Key, Made
 from targets.onnx.events import Event, Frame, frames
 from targets.onnx.options import OnnxOptions
 from targets.onnx.saving import write
 from targets.onnx.session import Session, Value, open_session
-from targets.onnx.sidefile import SideFile
 from targets.run import Run
 
 # Bytes of a block of samples: a step's states and activations stay near the core, and what a block costs by
@@ -55,9 +54,9 @@ class OnnxExecutable:
         self._captured = options.form == "gpu" and options.provider != "cpu" and options.cuda_graph
         self._neurons = sum(map(math.prod, self.graph.shapes.values()))
         self._buffers: dict[Key, Buffers] = {}
-        first = replace(self._whole, folded=self._compiler.folded_bytes > 0)
-        made = self._compiler.model(first) if first.folded else self._written
-        self._sessions = {first: self._open(first, *made)}
+        local = options.form == "portable"
+        first = replace(self._whole, local=local, folded=self._compiler.folded_bytes > 0)
+        self._sessions = {first: self._open(first, self._compiler.model(first) if local else self._written)}
         self._opening, self._streaming, self._calling = (threading.Lock() for _ in range(3))
         self._stream: Mapping[str, Value] | None = None
         self._streamed = 0
@@ -65,10 +64,10 @@ class OnnxExecutable:
     @property
     def model(self) -> ModelProto:
         """What `save` writes, in the form of the options; weights in a side file are only named."""
-        return self._written[0]
+        return self._written.model
 
     @cached_property
-    def _written(self) -> tuple[ModelProto, SideFile | None]:
+    def _written(self) -> Made:
         return self._compiler.model(self._whole)
 
     def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
@@ -80,7 +79,7 @@ class OnnxExecutable:
             OSError: the file cannot be written.
             ConfigError: the path is no regular file.
         """
-        write(Path(path), *self._written, notes or {})
+        write(Path(path), self._written.model, self._written.side, notes or {})
 
     def placement(self) -> dict[str, dict[str, int]]:
         """Where each node of the model runs: `{provider: {operator: nodes}}`."""
@@ -158,15 +157,21 @@ class OnnxExecutable:
         with self._streaming:
             self._stream = None
 
-    def _open(self, key: Key, model: ModelProto, side: SideFile | None) -> Session:
-        options = self.options
-        capture = self._captured and key.batch is not None
-        return open_session(model, options.provider, options.fallback, side, self._compiler.tf32, capture)
+    def _open(self, key: Key, made: Made) -> Session:
+        return open_session(
+            made.model,
+            self.options.provider,
+            self.options.fallback,
+            made.side,
+            tf32=self._compiler.tf32,
+            capture=self._captured and key.batch is not None,
+            optimised=made.optimised,
+        )
 
     def _session(self, key: Key) -> Session:
         with self._opening:
             if key not in self._sessions:
-                self._sessions[key] = self._open(key, *self._compiler.model(key))
+                self._sessions[key] = self._open(key, self._compiler.model(key))
             return self._sessions[key]
 
     def _run_blocks(self, x: NDArray[np.float32], chosen: _Chosen) -> list[_Values]:
@@ -185,7 +190,8 @@ class OnnxExecutable:
 
     def _run_whole(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
         kept = self._compiler.folded_bytes * x.shape[0] * x.shape[1]
-        key = Key(*chosen, None, None, folded=0 < kept <= _FOLDED_BYTES)
+        folded = 0 < kept <= _FOLDED_BYTES
+        key = Key(*chosen, None, None, local=True, folded=folded, single=x.shape[1] == 1)
         return self._session(key).arrays({self.graph.inputs[0]: x})
 
     def _run_chunks(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:

@@ -3,7 +3,8 @@
 Weights inside the body matter: onnxruntime pre-packs only what the body owns. Every state starts
 at zero, in a shape made from the batch size of the input, so that a model holds no state between
 runs and its size does not depend on T. In memory the runner has dense layers outside the Scan, folded
-over time (`stages`); what they read and give is then kept for all steps.
+over time (`stages`); what they read and give is then kept for all steps. Its convolutions and states lie
+as the core's kernels want them (`blocked`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from targets.onnx.body import FLOAT, INT64, OPSET, Body, StateType, packed, totals
+from targets.onnx.body import FLOAT, INT64, OPSET, Body, StateType, finished, packed, totals
 from targets.onnx.stages import Stage, stages
 
 
 def scan_model(
-    body: Body, metadata: Mapping[str, str], opset: int = OPSET, folded: bool = False
+    body: Body,
+    metadata: Mapping[str, str],
+    opset: int = OPSET,
+    folded: bool = False,
+    single: bool = False,
 ) -> ModelProto:
-    """One step `body` closed into a Scan, or into several with dense layers `folded` between them."""
+    """One step `body` closed into a Scan, or into several with dense layers `folded` between them.
+
+    A model of a `single` sample takes no other number of them; it counts in half the time.
+    """
     found = stages(body) if folded else [Stage(body.nodes)]
-    return _Scans(body, found).model(metadata, opset)
+    return _Scans(body, found, single).model(metadata, opset)
 
 
 class _Scans:
@@ -35,8 +43,8 @@ class _Scans:
     outside.
     """
 
-    def __init__(self, body: Body, parts: Sequence[Stage]) -> None:
-        self.body, self.parts = body, parts
+    def __init__(self, body: Body, parts: Sequence[Stage], single: bool) -> None:
+        self.body, self.parts, self.single = body, parts, single
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.once = {o for part in parts if part.folded for node in part.nodes for o in node.output}
@@ -69,9 +77,11 @@ class _Scans:
             if out.value in inside:
                 flat, total = f"{out.name}/sum/flat", f"{out.name}/sum/after"
                 kept[f"{out.name}/sum"] = total
+                added = [flat, f"{out.name}/sum/before"]
+                kind, inputs = ("Add", added) if self.single else ("Gemm", ["/ones", *added])
                 nodes += [
                     helper.make_node("Flatten", [out.value], [flat], name=flat, axis=1),
-                    helper.make_node("Gemm", ["/ones", flat, f"{out.name}/sum/before"], [total], name=total),
+                    helper.make_node(kind, inputs, [total], name=total),
                 ]
         found = [value for value in self.series | self.flat if _read(part.nodes, value)]
         # A loop that nothing drives still needs to know the number of steps.
@@ -201,12 +211,7 @@ class _Scans:
         for out in self.body.counted:
             if out in late:
                 continue
-            whole, shape = f"{out.name}/whole", f"{out.name}/shape"
-            self.constants.append(numpy_helper.from_array(np.array(out.dims, np.int64), shape))
-            self.nodes += [
-                helper.make_node("Cast", [f"{out.name}/sum/final"], [whole], name=whole, to=INT64),
-                helper.make_node("Reshape", [whole, shape], [out.name], name=out.name),
-            ]
+            self.nodes += finished(out, f"{out.name}/sum/final", flat=True)
             outputs.append(helper.make_tensor_value_info(out.name, INT64, list(out.dims)))
         for nodes, found in (totals(late, 1), totals(self.body.counted_inputs, 2, whole=True)):
             self.nodes += nodes
