@@ -31,12 +31,13 @@ PRODUCTS = ("events", "dense")
 
 
 def engine(program: Program, kernels: str = "auto", device: str = "cpu", products: str = "events") -> Engine:
-    """What runs `program`: C kernels on the processor, event-driven or dense, else dense products in torch.
+    """What runs `program`: C kernels on the processor, else dense products in torch.
 
     Args:
         kernels: "auto" (C where a compiler is there; MSENAS_KERNELS overrules), "c" or "torch".
         device: a device of torch; any but "cpu" runs in torch.
-        products: "events" or "dense" where C kernels run: dense products pay where a large part fires.
+        products: of C kernels: "dense" (lookups, whose time no spike changes) or "events" (for each hop what
+            costs less where a twentieth fires: sums over spikes, or lookups).
 
     Raises:
         ConfigError: an unknown choice, a device that torch does not have, or "c" on a device.
@@ -86,7 +87,13 @@ class LoihiExecutable:
                 folded into synapses.
         """
         started = time.perf_counter()
-        x = check_input(self.graph, x, record)
+        x = np.asarray(x)
+        try:
+            # The engines refuse what is no spike, so only their refusal costs a look at all values.
+            check_input(self.graph, x[:1] if x.ndim > 1 else x, record)
+        except DataError:
+            check_input(self.graph, x, record)
+            raise
         return self._run(self.engine.start(x.shape[1]), x, record, states, started)
 
     def advance(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
@@ -123,7 +130,7 @@ class LoihiExecutable:
         try:
             found = self.engine.advance(state, {source: fed}, keep, kept)
         except NotSpikesError:
-            integer_input(x)
+            integer_input(check_input(self.graph, x, record))
             raise
         spikes = {name: self._shaped(name, values) for name, values in found.spikes.items()} | {source: x}
         return Run(

@@ -1,8 +1,9 @@
-"""The engine on the processor: `kernels.c`, driven by events or with products that skip no source."""
+"""The engine on the processor: `kernels.c`, with what is cheaper of events and lookups, or lookups alone."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,23 +14,27 @@ from numpy.typing import NDArray
 from targets.graph.order import components
 from targets.loihi import limits
 from targets.loihi.kernels.engine import NotSpikesError, Recording, local_delay, ordered
+from targets.loihi.kernels.events import events
+from targets.loihi.kernels.lookups import lookups
 from targets.loihi.kernels.pack import (
+    GROUP,
     Layout,
     Synapses,
+    clips,
     current_bias,
-    layouts,
     membrane_bias,
     narrow,
-    synapses,
     wraps,
 )
-from targets.loihi.kernels.products import Products, products
-from targets.loihi.program import FixedPopulation, Program
+from targets.loihi.program import FixedHop, FixedPopulation, Program
 
 _WORD = 64
-# Steps of a product that are taken at once where no cycle forbids it, and rows from which one step is enough.
-_STRETCH = 8
-_ROWS = 4
+# Steps that are taken at once where no cycle forbids it, as STRETCH in kernels.c, and then about how many
+# neurons: their currents stay in the nearest cache.
+_STRETCH = 32
+_SPAN = 256
+# Currents of a step behind those of its neurons, as STRIDE in kernels.c.
+_APART = 32
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 
@@ -44,20 +49,21 @@ class _Hop(ctypes.Structure):
         *_fields(_POINTER, "dense"),
         *_fields(_LONG, "most exponent"),
         *_fields(_POINTER, "first runs rows"),
-        *_fields(_LONG, "width divisor shift planar"),
-        *_fields(_POINTER, "weights blocks table kinds"),
-        *_fields(_LONG, "kind_count pairs size"),
+        *_fields(_LONG, "width divisor shift bits windows"),
     ]
 
 
 class _Node(ctypes.Structure):
-    _fields_ = [*_fields(_LONG, "neurons words planes depth"), *_fields(_POINTER, "masks counts")]
+    _fields_ = [
+        *_fields(_LONG, "neurons words planes depth"),
+        *_fields(_POINTER, "masks counts place negative"),
+    ]
 
 
 class _Population(ctypes.Structure):
     _fields_ = [
-        *_fields(_LONG, "node first_hop last_hop group together"),
-        *_fields(_INT, "narrow exponent remembers shared wraps subtract threshold"),
+        *_fields(_LONG, "node first_hop last_hop group together span"),
+        *_fields(_INT, "narrow exponent remembers shared wraps clips subtract threshold"),
         *_fields(_POINTER, "keep_u keep_v bias_u bias_v"),
         *_fields(_LONG, "rows_u rows_v tile"),
         *_fields(_POINTER, "tally u v place"),
@@ -68,7 +74,7 @@ class _Population(ctypes.Structure):
 
 class _Network(ctypes.Structure):
     _fields_ = [
-        *_fields(_LONG, "batch steps elapsed inputs populations stretch widest values"),
+        *_fields(_LONG, "batch steps elapsed inputs populations stretch widest currents"),
         *_fields(_POINTER, "nodes hops members fed"),
     ]
 
@@ -79,12 +85,14 @@ class State:
 
     Attributes:
         masks: `{node: uint64 [B, depth, planes, words]}`, spikes of the last steps as bits.
+        negative: `{Input: uint8 [B]}`, whether it ever held a -1.
         u, v: `{population: int32 [B, padded neurons]}`.
     """
 
     batch: int
     elapsed: int
     masks: dict[str, NDArray[np.uint64]]
+    negative: dict[str, NDArray[np.uint8]]
     u: dict[str, NDArray[np.int32]]
     v: dict[str, NDArray[np.int32]]
 
@@ -96,28 +104,35 @@ class _Packed:
     population: FixedPopulation
     layout: Layout
     group: int
-    together: bool
+    together: int
+    span: int
     narrow: bool
     exponent: int
     wraps: bool
+    clips: bool
     keep_u: NDArray[np.int32]
     keep_v: NDArray[np.int32]
     bias_u: NDArray[np.int32] | None
     bias_v: NDArray[np.int32]
     tally: NDArray[np.uint8]
-    hops: tuple[tuple[str, int, Synapses | Products], ...]
+    hops: tuple[tuple[str, int, Synapses], ...]
 
 
 class CompiledEngine:
-    """A program for the library; `dense`: all hops are products that skip no source."""
+    """A program for the library; `dense`: all hops are lookups, whose time no number of spikes changes."""
 
     def __init__(self, program: Program, library: ctypes.CDLL, dense: bool = False) -> None:
         self.said = "C kernels, dense products" if dense else "C kernels"
-        self.inputs = {name: int(np.prod(shape)) for name, shape in program.inputs.items()}
-        held = layouts(program, by_reach=not dense)
-        self.members = _members(program, held, dense)
-        self.stretch = _STRETCH if any(m.together for m in self.members) else 1
-        self.sizes = self.inputs | {name: layout.place.size for name, layout in held.items()}
+        self.inputs = {name: Layout.of_input(shape) for name, shape in program.inputs.items()}
+        self.places = {
+            name: layout.position.astype(np.int32)
+            for name, layout in self.inputs.items()
+            if layout.channels > 1
+        }
+        held = {p.name: Layout.of(p.shape) for p in program.populations}
+        self.members = _members(program, self.inputs | held, dense)
+        self.stretch = max(m.together for m in self.members)
+        self.sizes = {name: layout.place.size for name, layout in (self.inputs | held).items()}
         self.depths = dict.fromkeys(self.sizes, self.stretch)
         for member in self.members:
             for source, delay, _ in member.hops:
@@ -129,7 +144,7 @@ class CompiledEngine:
         """The state before the first step."""
         masks = {
             name: np.zeros(
-                (batch, self.depths[name], 2 if name in self.inputs else 1, -(-size // _WORD)), np.uint64
+                (batch, self.depths[name], 2 if name in self.inputs else 1, -(-size // _WORD) + 1), np.uint64
             )
             for name, size in self.sizes.items()
         }
@@ -137,7 +152,7 @@ class CompiledEngine:
             {m.population.name: np.zeros((batch, m.layout.place.size), np.int32) for m in self.members}
             for _ in "uv"
         )
-        return State(batch, 0, masks, u, v)
+        return State(batch, 0, masks, {name: np.zeros(batch, np.uint8) for name in self.inputs}, u, v)
 
     def advance(
         self,
@@ -158,7 +173,11 @@ class CompiledEngine:
         pointers = (_POINTER * len(fed))(*(array.ctypes.data for array in fed.values()))
         network = _Network(
             *(state.batch, steps, state.elapsed, len(self.inputs), len(members)),
-            *(self.stretch, max(self.sizes.values()), max((hop.size for hop in hops), default=0)),
+            *(
+                self.stretch,
+                max(self.sizes.values()),
+                max((m.span + _APART) * m.together for m in self.members),
+            ),
             *(ctypes.addressof(part) for part in (nodes, hops, members, pointers)),
         )
         failed = self._advance(ctypes.byref(network))
@@ -187,7 +206,8 @@ class CompiledEngine:
     def _node(self, name: str, state: State, counts: NDArray[np.int64]) -> _Node:
         masks = state.masks[name]
         _, depth, planes, words = masks.shape
-        return _Node(self.sizes[name], words, planes, depth, masks.ctypes.data, counts.ctypes.data)
+        found = masks, counts, self.places.get(name), state.negative.get(name)
+        return _Node(self.sizes[name], words, planes, depth, *(_value(array) for array in found))
 
     def _member(
         self,
@@ -210,9 +230,9 @@ class CompiledEngine:
             list(self.sizes).index(name),
             first,
             first + len(member.hops),
-            *(member.group, member.together),
+            *(member.group, member.together, member.span),
             *(member.narrow, member.exponent, bool(member.keep_u.any())),
-            *(isinstance(p.du, int) and isinstance(p.dv, int), member.wraps, p.subtract),
+            *(isinstance(p.du, int) and isinstance(p.dv, int), member.wraps, member.clips, p.subtract),
             p.vth << limits.STATE_SHIFT,
             *(_value(a) for a in (member.keep_u, member.keep_v, member.bias_u, member.bias_v)),
             *(len(p.bias_u), len(p.bias_v), member.bias_v.shape[1]),
@@ -243,23 +263,21 @@ def _packed(
     group: tuple[int, bool],
 ) -> _Packed:
     layout = layouts[population.name]
-    shapes = program.inputs | {p.name: p.shape for p in program.populations}
     into = [hop for hop in program.hops if hop.target == population.name and hop.matrix.nnz]
-    small = narrow(into) and not dense
-    weights: list[Synapses | Products] = [
-        products(hop, layouts.get(hop.source), layout, shapes[hop.source])
-        if dense
-        else synapses(hop, layouts.get(hop.source), layout, shapes[hop.source], small)
-        for hop in into
-    ]
+    small = narrow(into)
+    weights = [_synapses(hop, layouts[hop.source], layout, (small, group[1], dense)) for hop in into]
+    scattered = any(held.first is not None and not held.bits for held in weights)
+    unit, padded = math.lcm(layout.width, GROUP), layout.place.size
     return _Packed(
         population,
         layout,
         group=group[0],
-        together=dense and not group[1] and layout.place.size < _ROWS * layout.width,
+        together=1 if group[1] or scattered else _STRETCH,
+        span=min(padded, max(unit, _SPAN // unit * unit)) if all(held.bits for held in weights) else padded,
         narrow=small,
         exponent=into[0].exponent if into else 0,
         wraps=wraps(population, into),
+        clips=clips(population, into),
         keep_u=_kept(layout, population.du + 1),
         keep_v=_kept(layout, population.dv),
         bias_u=current_bias(population, layout),
@@ -269,6 +287,15 @@ def _packed(
             (hop.source, local_delay(program, hop), held) for hop, held in zip(into, weights, strict=True)
         ),
     )
+
+
+def _synapses(hop: FixedHop, source: Layout, target: Layout, options: tuple[bool, bool, bool]) -> Synapses:
+    """What is cheapest, of lookups alone where all products are `dense`."""
+    into_narrow, cyclic, dense = options
+    found = [lookups(hop, source, target, into_narrow, cyclic)]
+    if not dense:
+        found.append(events(hop, source, target, into_narrow, cyclic))
+    return min(found, key=lambda each: each[0])[1]()
 
 
 def _kept(layout: Layout, lost: int | NDArray[np.int64]) -> NDArray[np.int32]:

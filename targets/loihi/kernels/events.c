@@ -1,11 +1,17 @@
 /* Sums over the sources that spike. */
 
-INLINE void add_short(int32_t *to, shorts sum, int64_t shift, int32_t sign) {
-    halves low, high;
+INLINE halves lower(shorts sum) {
+    halves low;
     memcpy(&low, &sum, sizeof low);
-    memcpy(&high, (char *)&sum + sizeof low, sizeof high);
-    *(ints *)to += (__builtin_convertvector(low, ints) << (int)shift) * sign;
-    *(ints *)(to + LANES) += (__builtin_convertvector(high, ints) << (int)shift) * sign;
+    return low;
+}
+
+/* Adds the first `neurons` of `sum`, 8 or 16. */
+INLINE void add_short(int32_t *to, int neurons, shorts sum, int64_t shift) {
+    halves high;
+    memcpy(&high, (char *)&sum + sizeof high, sizeof high);
+    *(ints *)to += __builtin_convertvector(lower(sum), ints) << (int)shift;
+    if (neurons > LANES) *(ints *)(to + LANES) += __builtin_convertvector(high, ints) << (int)shift;
 }
 
 INLINE void gather_as(int vectors, int narrow, const hop *h, int64_t at, const int32_t *events, int64_t n,
@@ -18,9 +24,11 @@ INLINE void gather_as(int vectors, int narrow, const hop *h, int64_t at, const i
             const int16_t *row = h->dense + events[i] * h->width + at;
             for (int k = 0; k < vectors; k++) sum[k] += *(const shorts *)(row + 16 * k);
         }
-        for (int k = 0; k < vectors; k++)
-            if (narrow) *(shorts *)((int16_t *)current + at + 16 * k) += sign < 0 ? -sum[k] : sum[k];
-            else add_short((int32_t *)current + at + 16 * k, sum[k], h->exponent, sign);
+        for (int k = 0; k < vectors; k++) {
+            if (sign < 0) sum[k] = -sum[k];
+            if (narrow) *(shorts *)((int16_t *)current + at + 16 * k) += sum[k];
+            else add_short((int32_t *)current + at + 16 * k, 16, sum[k], h->exponent);
+        }
     }
 }
 
@@ -43,9 +51,8 @@ static void gather(int narrow, const hop *h, const int32_t *events, int64_t n, i
         for (int64_t i = 0; i < n; i++) {                                                                        \
             uint32_t event = events[i], divisor = h->divisor;                                                    \
             uint32_t whole = h->shift < 0 ? event / divisor : event >> h->shift, rest = event - whole * divisor; \
-            int64_t pixel = h->planar ? rest : whole, channel = h->planar ? whole : rest;                        \
-            const value *rows = (const value *)h->rows + channel * h->width;                                     \
-            const int32_t *first = h->first + 3 * pixel;                                                         \
+            const value *rows = (const value *)h->rows + (int64_t)rest * h->width;                               \
+            const int32_t *first = h->first + 3 * (int64_t)whole;                                                \
             const int32_t *run = h->runs + 2 * first[1], *end = h->runs + 2 * first[2];                          \
             for (; run < end; run += 2) {                                                                        \
                 vector *at = (vector *)(to + first[0] + run[0]);                                                 \

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 
 import targets
 from targets import ConfigError, DataError, GraphError, SpikingGraph
+from targets.loihi.kernels import lookups
 from targets.loihi.program import FixedHop, FixedPopulation, Program
 from targets.loihi.simulator import KERNELS, LoihiExecutable
 from targets.reference.kernels.build import kernels
@@ -207,7 +208,7 @@ def pictures(channels: int, signed: bool) -> SpikingGraph:
 def test_pictures(chosen: dict[str, str], channels: int, signed: bool) -> None:
     """Rows at the edges, and more steps than are taken at once."""
     program = targets.compile(pictures(channels, signed), "loihi").program
-    x = spikes_of(np.random.default_rng(1), 19, 2, program.inputs["in"])
+    x = spikes_of(np.random.default_rng(1), 37, 2, program.inputs["in"])
     names = [p.name for p in program.populations]
     run = LoihiExecutable(program, **chosen).run(x, record=names, states=True)
     expected = by_the_equations(program, x)
@@ -216,6 +217,39 @@ def test_pictures(chosen: dict[str, str], channels: int, signed: bool) -> None:
         got = {"s": run.spikes[name], **run.states[name]}
         for kind, values in expected[name].items():
             np.testing.assert_array_equal(got[kind].reshape(values.shape), values)
+
+
+@pytest.mark.parametrize("chosen", ENGINES)
+def test_slow_membranes_over_many_steps(chosen: dict[str, str]) -> None:
+    """Nothing clips, and counts and padding last."""
+    node = lif((5,))
+    nodes = {
+        "in": nir.Input(np.array([5])),
+        "w": nir.Linear(np.eye(5)),
+        "p": nir.LIF(256 * node.tau, 256 * node.r, node.v_leak, 4 * node.v_threshold, node.v_reset),
+        "out": nir.Output(np.array([5])),
+    }
+    program = targets.compile(SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 1.0}), "loihi").program
+    x = abs(spikes_of(np.random.default_rng(0), 600, 1, (5,)))
+    run = LoihiExecutable(program, **chosen).run(x, record=["p"], states=True)
+    expected = by_the_equations(program, x)
+    assert expected["p"]["s"].sum() > 100
+    assert_equal(run, expected)
+    assert LoihiExecutable(program, **chosen).run(x).spike_counts["p"].sum() == expected["p"]["s"].sum()
+
+
+@COMPILED
+@pytest.mark.parametrize("windows", [{8: 1 << 30}, {6: 1 << 30}, {4: 1 << 30}, {1: 1 << 30}])
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_of_any_bits(monkeypatch: pytest.MonkeyPatch, windows: dict[int, int], seed: int) -> None:
+    """Runs of many windows, strips of 8, 16 and 32 neurons, sums of 16 and 32 bits."""
+    monkeypatch.setattr(lookups, "_WINDOWS", windows)
+    monkeypatch.setattr(lookups, "_ONCE", 8)
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    x = spikes_of(rng, 6, 2, program.inputs["in"])
+    run = LoihiExecutable(program, "c", products="dense").run(x, record=["p1", "p2", "p3"], states=True)
+    assert_equal(run, by_the_equations(program, x))
 
 
 @pytest.mark.parametrize("chosen", ENGINES)
