@@ -1,9 +1,9 @@
-"""Training in blocks of samples: each goes through the whole network, forward and back, inside the cache."""
+"""Runs in blocks of samples: each goes through the whole network, forward and back, inside the cache."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,46 +11,42 @@ from torch import Tensor
 
 from targets.reference.hooks import Hooks
 from targets.reference.scan import State
-from targets.reference.values import Carry, Values
+from targets.reference.values import Asked, Carry, Values
 
 if TYPE_CHECKING:
     from targets.reference.network import ReferenceNetwork
 
-# Bytes that all steps of the largest layer take in one block, on a core with 32 MB of third cache.
-_BLOCK_BYTES = 1 << 24
+# Bytes that all steps of the largest layer take in one block, with a gradient and without (measured).
+_GRADIENT_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 22
 
 
 def samples_at_once(network: ReferenceNetwork, steps: int, samples: int) -> int:
-    """How many samples a run with gradient takes at once; all where hooks or transforms see them together."""
+    """How many samples a run takes at once; all where hooks or transforms see them together."""
     if network.transforms or type(network.hooks) is not Hooks:
         return samples
-    largest = max(math.prod(shape) for shape in network.graph.shapes.values()) * network.dtype.itemsize
-    blocks = math.ceil(steps * samples * largest / _BLOCK_BYTES)
+    most = _GRADIENT_BYTES if torch.is_grad_enabled() else _BLOCK_BYTES
+    blocks = math.ceil(steps * samples * network.largest / most)
     return math.ceil(samples / max(min(blocks, samples), 1))
 
 
 def run_blocks(
-    network: ReferenceNetwork,
-    x: Mapping[str, Tensor],
-    carry: Carry,
-    states: Collection[str],
-    keep: Collection[str] | None,
-    counts: Mapping[str, Tensor],
+    network: ReferenceNetwork, x: Mapping[str, Tensor], carry: Carry | None, asked: Asked
 ) -> Values:
     """As `ReferenceNetwork.run_stretch`, block by block."""
     steps, samples = next(iter(x.values())).shape[:2]
     size = samples_at_once(network, steps, samples)
     if size >= samples:
-        return network.run_stretch(x, carry, states, keep, counts)
-    carries, parts = [], []
+        return network.run_stretch(x, carry, asked)
+    given, carries, parts = carry or Carry(), [], []
     for at in range(0, samples, size):
         here = slice(at, at + size)
-        carries.append(_part(carry, here))
+        carries.append(_part(given, here))
         fed = {name: value[:, here] for name, value in x.items()}
-        parts.append(network.run_stretch(fed, carries[-1], states, keep, counts))
-    carry.states = {name: _joined([c.states[name] for c in carries], 0) for name in carries[0].states}
-    carry.held = {name: torch.cat([c.held[name] for c in carries], 1) for name in carries[0].held}
-    carry.first = False
+        parts.append(network.run_stretch(fed, carries[-1], asked))
+    given.states = {name: _joined([c.states[name] for c in carries], 0) for name in carries[0].states}
+    given.held = {name: torch.cat([c.held[name] for c in carries], 1) for name in carries[0].held}
+    given.first = False
     return Values(
         {name: torch.cat([part.outputs[name] for part in parts], 1) for name in parts[0].outputs},
         {name: _joined([part.states[name] for part in parts], 1) for name in parts[0].states},

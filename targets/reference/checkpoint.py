@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from targets.errors import ConfigError
 from targets.reference.hooks import Rewound
-from targets.reference.values import Carry, Values
+from targets.reference.values import Asked, Carry, Values
 
 if TYPE_CHECKING:
     from targets.reference.network import ReferenceNetwork
@@ -72,4 +72,4 @@ class _Segment:
 
     def _run(self, x: Mapping[str, Tensor], carry: Carry) -> tuple[Values, Carry]:
         left = replace(carry, states=dict(carry.states), held=dict(carry.held))
-        return self.network.run_totals(x, left, self.keep, self.totals), left
+        return self.network.run_totals(x, left, Asked(self.keep), self.totals), left

@@ -17,7 +17,7 @@ from targets.graph.order import topological
 from targets.reference.fused import FusedRun
 from targets.reference.hooks import Hooks
 from targets.reference.scan import State, scan
-from targets.reference.values import Carry, Values, summed
+from targets.reference.values import Asked, Carry, Values, summed
 
 if TYPE_CHECKING:
     from targets.reference.network import ReferenceNetwork
@@ -69,23 +69,24 @@ def run_cycle(
     network: ReferenceNetwork,
     cycle: Cycle,
     values: Values,
-    states: Collection[str],
     carry: Carry,
-    counts: Mapping[str, Tensor],
-    keep: Collection[str] | None,
+    asked: Asked,
 ) -> None:
     """Run a component over the steps of `values`, into it; see `ReferenceNetwork.forward`."""
-    record = {name for name in cycle.order if name in states}
-    external = {n: _external(network, n, cycle.outer[n], values) for n in cycle.order if cycle.outer[n]}
-    asked = cycle.asked(keep)
-    if _fusible(network, cycle, values, record):
-        FusedRun(network, cycle, values, external, carry, counts, record, asked).run(values, carry)
+    external = {
+        name: network.transforms[name].external(summed(values.outputs[s] for s in cycle.outer[name]))
+        for name in cycle.order
+        if name in network.transforms and cycle.outer[name]
+    }
+    if _fusible(network, cycle, values, asked):
+        FusedRun(network, cycle, values, external, carry, asked).run(values, carry)
     else:
-        _TapedRun(network, cycle, values, external, carry, counts).run(record, asked)
+        _TapedRun(network, cycle, values, external, carry, asked).run()
 
 
-def _fusible(network: ReferenceNetwork, cycle: Cycle, values: Values, record: Collection[str]) -> bool:
+def _fusible(network: ReferenceNetwork, cycle: Cycle, values: Values, asked: Asked) -> bool:
     """Whether no hook acts, C kernels take every population and recorded states need no gradient."""
+    record = any(name in asked.states for name in cycle.order)
     populations = [network.coefficients[n].population for n in cycle.order if n in network.coefficients]
     return (
         type(network.hooks) is Hooks
@@ -97,12 +98,6 @@ def _fusible(network: ReferenceNetwork, cycle: Cycle, values: Values, record: Co
     )
 
 
-def _external(network: ReferenceNetwork, name: str, sources: list[str], values: Values) -> Tensor:
-    total = summed(values.outputs[source] for source in sources)
-    transform = network.transforms.get(name)
-    return transform.external(total) if transform is not None else total
-
-
 class _TapedRun:
     def __init__(
         self,
@@ -111,26 +106,24 @@ class _TapedRun:
         values: Values,
         external: Mapping[str, Tensor],
         carry: Carry,
-        counts: Mapping[str, Tensor],
+        asked: Asked,
     ) -> None:
         self.network, self.graph, self.values, self.carry = network, network.graph, values, carry
-        self.external, self.counts, self.delays = external, counts, cycle.delays
-        self.order, self.inner = cycle.order, cycle.inner
+        self.cycle, self.external, self.asked, self.delays = cycle, external, asked, cycle.delays
 
-    def run(self, record: Collection[str], asked: Collection[str]) -> None:
-        external = self.external
+    def run(self) -> None:
         first = next(iter(self.values.outputs.values()))
         steps, batch = first.shape[:2]
         held = {n: list(self._held(n, batch, first)) for n in self.delays}
-        outputs: dict[str, list[Tensor]] = {n: [] for n in asked}
-        recorded: dict[str, list[State]] = {n: [] for n in record}
+        outputs: dict[str, list[Tensor]] = {n: [] for n in self.cycle.asked(self.asked.keep)}
+        recorded: dict[str, list[State]] = {n: [] for n in self.cycle.order if n in self.asked.states}
         for t in range(steps):
             now = {name: memory[t] for name, memory in held.items()}
-            for name in self.order:
+            for name in self.cycle.order:
                 if name not in now:
-                    now[name] = self._step(name, t, external, now)
+                    now[name] = self._step(name, t, now)
             for name, memory in held.items():
-                memory.append(self._total(name, t, external, now))
+                memory.append(self._total(name, t, now))
             for name, every in outputs.items():
                 every.append(now[name])
             for name, states in recorded.items():
@@ -144,18 +137,18 @@ class _TapedRun:
         held = self.carry.held.get(name)
         return like.new_zeros((self.delays[name], batch, *self.graph.shapes[name])) if held is None else held
 
-    def _total(self, name: str, t: int, external: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Tensor:
+    def _total(self, name: str, t: int, now: Mapping[str, Tensor]) -> Tensor:
         """Summed input of step t, in edge order where no transform splits it."""
         transform = self.network.transforms.get(name)
         if transform is None:
             outputs = self.values.outputs
             return summed(now[s] if s in now else outputs[s][t] for s in self.graph.predecessors[name])
-        outside = [external[name][t]] if name in external else []
-        inside = [now[source] for source in self.inner[name]]
+        outside = [self.external[name][t]] if name in self.external else []
+        inside = [now[source] for source in self.cycle.inner[name]]
         return summed([*outside, *([transform.internal(summed(inside))] if inside else [])])
 
-    def _step(self, name: str, t: int, external: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Tensor:
-        total = self._total(name, t, external, now)
+    def _step(self, name: str, t: int, now: Mapping[str, Tensor]) -> Tensor:
+        total = self._total(name, t, now)
         if isinstance(self.graph.nodes[name], POPULATION):
             return self._integrated(name, total)
         if isinstance(self.graph.nodes[name], nir.Delay):
@@ -170,7 +163,7 @@ class _TapedRun:
             current,
             self.carry.states.get(name),
             through_time=hooks.through_time(name),
-            counts=self.counts.get(name),
+            counts=self.asked.counts.get(name),
         )
         self.carry.states[name] = scanned.last
         return hooks.output(name, scanned.outputs)[0]

@@ -6,8 +6,11 @@ time; a cyclic component steps through time as a whole (`targets.reference.cycle
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+import math
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 
 import nir
 import torch
@@ -17,15 +20,18 @@ from targets.errors import ConfigError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SPIKING, SYNAPSE
+from targets.graph.shapes import Shape
 from targets.reference import stateless
 from targets.reference.blocks import run_blocks
 from targets.reference.checkpoint import run_segments
 from targets.reference.cycle import Cycle, run_cycle
 from targets.reference.hooks import CurrentTransform, Hooks
+from targets.reference.kernels.build import kernels as chosen
 from targets.reference.kernels.layout import channels_first
 from targets.reference.kernels.synapse import Synapse
+from targets.reference.plan import Plans
 from targets.reference.scan import Coefficients, scan
-from targets.reference.values import Carry, Values, summed
+from targets.reference.values import Asked, Carry, Values, summed
 
 
 class ReferenceNetwork(nn.Module):
@@ -54,7 +60,7 @@ class ReferenceNetwork(nn.Module):
         super().__init__()
         self.graph = graph
         self.checkpoint = checkpoint
-        self.dtype = dtype
+        self.dtype, self.kernels = dtype, kernels
         self.transforms = dict(transforms or {})
         self.hooks = hooks or Hooks()
         self.weights: dict[str, nn.Parameter] = {}
@@ -74,9 +80,12 @@ class ReferenceNetwork(nn.Module):
                 synapse := Synapse.of(graph.nodes[name], graph.input_shape(name), graph.shapes[name], kernels)
             )
         }
+        self.plans = Plans()
+        # Bytes of a sample's largest value.
+        self.largest = max(math.prod(shape) for shape in graph.shapes.values()) * dtype.itemsize
         self._unread = _unread(graph)
         self._delays = {name for name, node in graph.nodes.items() if isinstance(node, nir.Delay)}
-        self._cycles = {
+        self.cycles = {
             members[0]: Cycle.of(graph, members) for members in graph.components if members[0] in graph.cyclic
         }
 
@@ -101,34 +110,28 @@ class ReferenceNetwork(nn.Module):
                 is brought up to date. Without it the run starts from zero and leaves nothing.
             keep: the nodes whose outputs are asked for, all by default; others go as soon as the last
                 node that reads them has run.
-            counts: `{population: int64 [*shape]}`, to which the spikes of every neuron are added.
+            counts: `{Input or population: int64 [*shape]}`, to which the spikes of every neuron are added,
+                of an Input its values that are not 0.
             totals: populations whose output is also summed over all steps, samples and neurons.
         """
-        carry = Carry() if carry is None else carry
         for name, synapse in self.synapses.items():
             synapse.begin(self.weights[name])
         if self.checkpoint is None or not torch.is_grad_enabled():
-            return self.run_totals(x, carry, keep, totals, states, counts or {})
+            return self.run_totals(x, carry, Asked(keep, states, counts or {}), totals)
         if states or counts:
             raise ConfigError(
                 "checkpoint: found states or counts asked for, allowed neither; run without gradient"
             )
         keep = self.graph.outputs if keep is None else keep
-        return run_segments(self, x, self.checkpoint, keep, totals, carry)
+        return run_segments(self, x, self.checkpoint, keep, totals, carry or Carry())
 
     def run_totals(
-        self,
-        x: Mapping[str, Tensor],
-        carry: Carry,
-        keep: Collection[str] | None,
-        totals: Collection[str],
-        states: Collection[str] = (),
-        counts: Mapping[str, Tensor] = MappingProxyType({}),
+        self, x: Mapping[str, Tensor], carry: Carry | None, asked: Asked, totals: Collection[str]
     ) -> Values:
         """As `forward`, without checkpoint."""
-        kept = keep if keep is None or not totals else {*keep, *totals}
-        run = run_blocks if torch.is_grad_enabled() else ReferenceNetwork.run_stretch
-        values = run(self, x, carry, states, kept, counts)
+        keep = asked.keep
+        every = asked if keep is None or not totals else replace(asked, keep={*keep, *totals})
+        values = run_blocks(self, x, carry, every)
         if totals:
             attached = self.hooks.attached({name: values.outputs[name] for name in totals})
             values.totals = {name: output.sum() for name, output in attached.items()}
@@ -138,33 +141,77 @@ class ReferenceNetwork(nn.Module):
 
     def zero_counts(self) -> dict[str, Tensor]:
         """`counts` for `forward`, of every Input and population that fires, as the kernels lay them out."""
-        graph = self.graph
-        names = (*graph.inputs, *(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING)))
-        shapes = {name: graph.shapes[name] for name in names}
-        return {
-            name: channels_first(torch.zeros((*shape[1:], *shape[:1]), dtype=torch.int64), 0)
-            for name, shape in shapes.items()
-        }
+        every = torch.zeros(
+            sum(math.prod(shape) for shape, _, _ in self._counted.values()), dtype=torch.int64
+        )
+        return {name: every.as_strided(*where) for name, where in self._counted.items()}
 
-    def run_stretch(
-        self,
-        x: Mapping[str, Tensor],
-        carry: Carry,
-        states: Collection[str] = (),
-        keep: Collection[str] | None = None,
-        counts: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> Values:
+    def run_stretch(self, x: Mapping[str, Tensor], carry: Carry | None, asked: Asked) -> Values:
         """As `forward`, all at once."""
+        if not self._plans(x):
+            return self._run_components(x, carry or Carry(), asked)
+        with self.lent(x, carry, asked) as values:
+            return values.copied()
+
+    @contextmanager
+    def lent(self, x: Mapping[str, Tensor], carry: Carry | None, asked: Asked) -> Iterator[Values]:
+        """As `run_stretch`; what it gives may be overwritten once the context is left."""
+        if not self._plans(x):
+            yield self.run_stretch(x, carry, asked)
+            return
+        fed = {name: x[name].to(self.dtype) for name in self.graph.inputs}
+        steps, samples = next(iter(fed.values())).shape[:2]
+        with self.plans.lent(self, steps, samples, asked) as plan:
+            yield plan.run(self, fed, carry, asked.counts)
+
+    def _plans(self, x: Mapping[str, Tensor]) -> bool:
+        """Whether a plan can run it: no gradient, nothing looks in, and C kernels take every population."""
+        return (
+            not torch.is_grad_enabled()
+            and self._compiled
+            and not self.transforms
+            and type(self.hooks) is Hooks
+            and all(x[name].device.type == "cpu" for name in self.graph.inputs)
+        )
+
+    @cached_property
+    def _counted(self) -> dict[str, tuple[Shape, Shape, int]]:
+        """Of each count its shape, its strides and its place in a row of all."""
+        graph, at = self.graph, 0
+        found: dict[str, tuple[Shape, Shape, int]] = {}
+        for name in (*graph.inputs, *(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING))):
+            shape = graph.shapes[name]
+            laid = channels_first(torch.empty((*shape[1:], *shape[:1]), device="meta"), 0)
+            found[name] = shape, laid.stride(), at
+            at += math.prod(shape)
+        return found
+
+    @cached_property
+    def _compiled(self) -> bool:
+        return (
+            chosen(self.kernels).library is not None
+            and all(c.population is not None for c in self.coefficients.values())
+            and all(cycle.plain for cycle in self.cycles.values())
+        )
+
+    def _run_components(self, x: Mapping[str, Tensor], carry: Carry, asked: Asked) -> Values:
+        """Node by node and cycle by cycle, with whatever gradient is wanted."""
         values = Values({name: x[name].to(self.dtype) for name in self.graph.inputs})
+        for name in asked.counts.keys() & values.outputs.keys():
+            asked.counts[name].add_(torch.count_nonzero(values.outputs[name], dim=(0, 1)))
         for component, unread in zip(self.graph.components, self._unread, strict=True):
-            if component[0] in self._cycles:
-                run_cycle(self, self._cycles[component[0]], values, states, carry, counts, keep)
+            if component[0] in self.cycles:
+                run_cycle(self, self.cycles[component[0]], values, carry, asked)
             elif component[0] not in self.graph.inputs:
-                self._run_node(component[0], values, states, carry, counts)
-            for name in () if keep is None else unread.difference(keep):
+                self._run_node(component[0], values, carry, asked)
+            for name in () if asked.keep is None else unread.difference(asked.keep):
                 values.outputs.pop(name, None)
         carry.first = False
         return values
+
+    def parameters_of(self, name: str) -> list[Tensor]:
+        """Weight and bias of a node, those that it has."""
+        return [every[name] for every in (self.weights, self.biases) if name in every]
 
     def apply_stateless(self, name: str, x: Tensor, first: bool) -> Tensor:
         """Stateless node `name` on `x` [S, B, *input], with this module's parameters."""
@@ -180,14 +227,7 @@ class ReferenceNetwork(nn.Module):
 
         return self.hooks.synapse(name, x, apply, first) if name in self.weights else apply(x)
 
-    def _run_node(
-        self,
-        name: str,
-        values: Values,
-        states: Collection[str],
-        carry: Carry,
-        counts: Mapping[str, Tensor],
-    ) -> None:
+    def _run_node(self, name: str, values: Values, carry: Carry, asked: Asked) -> None:
         total = summed(values.outputs[source] for source in self.graph.predecessors[name])
         if name in self.coefficients:
             if name in self.transforms:
@@ -196,9 +236,9 @@ class ReferenceNetwork(nn.Module):
                 self.coefficients[name],
                 self.hooks.current(name, total),
                 carry.states.get(name),
-                history=name in states,
+                history=name in asked.states,
                 through_time=self.hooks.through_time(name),
-                counts=counts.get(name),
+                counts=asked.counts.get(name),
             )
             carry.states[name] = scanned.last
             values.outputs[name] = self.hooks.output(name, scanned.outputs)

@@ -1,8 +1,9 @@
-"""What a cyclic component works out in each step: populations, convolutions, dense layers, other nodes."""
+"""What is worked out in a turn: populations, convolutions, dense layers, other nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import nir
@@ -16,7 +17,8 @@ from targets.reference.kernels.layout import channels_first, channels_last
 from targets.reference.kernels.memory import check, empty
 from targets.reference.kernels.population import LAST, Population
 from targets.reference.kernels.synapse import Synapse
-from targets.reference.signals import Computed, Gradients, Signal
+from targets.reference.scan import State
+from targets.reference.signals import Computed, Form, Gradients, Signal, restart
 
 
 class Integrated(Computed):
@@ -31,61 +33,72 @@ class Integrated(Computed):
     to_u: Tensor | None = None
     to_v: Tensor | None = None
 
-    def __init__(
-        self,
-        population: Population,
-        source: Signal,
-        state: tuple[Tensor | None, Tensor | None],
-        counts: Tensor | None,
-        steps: int,
-        shape: Sequence[int],
-        every: tuple[bool, bool],
-    ) -> None:
-        self.population, self.source, self.counts = population, source, counts
-        self.total = None if counts is None else channels_last(counts, 0)
-        self.history = steps + 1 if every[1] else 1
-        u, v = state
-        self.v = self._started(v, shape)
-        self.u = self._started(u, shape) if population.synapse else None
-        super().__init__(steps, shape, population.dtype, every[0])
+    def __init__(self, population: Population, source: Signal, form: Form, history: bool) -> None:
+        super().__init__(form)
+        self.population, self.source = population, source
+        self.counts: Tensor | None = None
+        self.total: Tensor | None = None
+        self.history = form.steps + 1 if history else 1
+        self.v = empty((self.history, *form.shape), form.dtype)
+        self.u = empty((self.history, *form.shape), form.dtype) if population.synapse else None
 
-    def _started(self, first: Tensor | None, shape: Sequence[int]) -> Tensor:
-        states = empty((self.history, *shape), self.population.dtype)
-        if first is None:
-            states[0].zero_()
-        else:
-            states[0] = channels_last(first, 1)
-        return states
+    def start(self, u: Tensor | None, v: Tensor | None) -> None:
+        """A run begins from `u` and `v` [B, *shape], None for zero."""
+        self.given = {"to_u": u is not None, "to_v": v is not None}
+        restart(self.v[0], v, 1)
+        if self.u is not None:
+            restart(self.u[0], u, 1)
+
+    def count(self, counts: Tensor | None) -> None:
+        """The spikes of the run are to be added to `counts` [*shape]."""
+        self.counts = counts
+        self.total = None if counts is None else channels_last(counts, 0)
+        check(torch.int64, math.prod(self.population.shape), self.total)
+
+    def finish(self) -> None:
+        """The spikes of all steps are counted."""
+        counts, total = self.counts, self.total
+        if counts is not None and total is not None and total.data_ptr() != counts.data_ptr():
+            counts.copy_(channels_first(total, 0))
+        self.counts = self.total = None
 
     @property
-    def last(self) -> tuple[Tensor | None, Tensor]:
-        """The state after the last step."""
-        return None if self.u is None else self.u[-1], self.v[-1]
+    def extent(self) -> tuple[int, int]:
+        return self.v.shape[1], self.steps if self.whole else 1
+
+    def state(self) -> State:
+        """The state after the last step, each [B, *shape]; copies."""
+        u = None if self.u is None else channels_first(self.u[-1].clone(), 1)
+        return State(u, channels_first(self.v[-1].clone(), 1))
+
+    def every(self) -> State:
+        """The states after each step, [S, B, *shape], where they were recorded."""
+        u = None if self.u is None else channels_first(self.u[1:], 2)
+        return State(u, channels_first(self.v[1:], 2))
 
     def fields(self) -> Mapping[str, Any]:
-        size, one = self.v.numel() // self.history, self.population.held[0].numel()
-        check(torch.int64, one, self.total)
-        check(self.buffer.dtype, self.history * self.v.shape[1] * one, self.v)
+        check(self.buffer.dtype, self.v.numel(), self.v, self.u)
         return {
             **super().fields(),
+            **self.bound(),
             "coefficients": self.population.packed[LAST],
             "u": self.u,
             "v": self.v,
-            "kept": size if self.history > 1 else 0,
-            "counts": self.total,
+            "kept": self.v[0].numel() if self.history > 1 else 0,
             "to_u": self.to_u,
             "to_v": self.to_v,
         }
 
-    def count(self) -> None:
-        """The spikes of all steps are counted."""
-        if self.counts is not None and self.total is not None:
-            self.counts.copy_(channels_first(self.total, 0))
+    def bound(self) -> Mapping[str, Tensor | None]:
+        return {"counts": self.total}
 
     def begin_backward(self) -> None:
         super().begin_backward()
         self.to_v = torch.zeros_like(self.v[0])
         self.to_u = None if self.u is None else torch.zeros_like(self.v[0])
+
+    def gradients(self) -> Gradients:
+        return [channels_first(getattr(self, name), 1) for name, given in self.given.items() if given]
 
 
 class Gathered(Computed):
@@ -96,33 +109,38 @@ class Gathered(Computed):
     to_weight: Tensor | None = None
     to_bias: Tensor | None = None
 
-    def __init__(
-        self,
-        synapse: Synapse,
-        source: Signal,
-        weight: Tensor,
-        bias: Tensor | None,
-        steps: int,
-        shape: Sequence[int],
-        every: bool,
-    ) -> None:
-        self.synapse, self.source, self.weight = synapse, source, weight.detach()
-        self.bias = None if bias is None else bias.detach()
-        self.packed = synapse.pack(weight, bias)
-        self.left = torch.zeros((steps, shape[0]), dtype=torch.bool)
-        super().__init__(steps, shape, weight.dtype, every)
+    def __init__(self, synapse: Synapse, source: Signal, form: Form) -> None:
+        super().__init__(form)
+        self.synapse, self.source = synapse, source
+        self.left = torch.zeros((form.steps, form.shape[0]), dtype=torch.bool)
+        self.packed: tuple[Tensor, Tensor] | None = None
+
+    def bind(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """The parameters of a run."""
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        packed = self.synapse.pack(weight, bias)
+        if packed is not self.packed:
+            self.synapse.gather.check_packed(*packed)
+            self.packed = packed
 
     def fields(self) -> Mapping[str, Any]:
         found = {**super().fields(), "left": self.left, "to_weight": self.to_weight, "to_bias": self.to_bias}
-        frames = self.taps()[0].values[0], self.buffer[0]
+        frames = self.read(0), self.written(0)
+        assert self.packed is not None
         found |= self.synapse.gather.forward_fields(*frames, *self.packed)
         if self.to_weight is not None:
             back = self.synapse.pack_back(self.weight)
             found |= self.synapse.gather.backward_fields(*frames, back, self.to_weight)
         return found
 
+    def bound(self) -> Mapping[str, Tensor | None]:
+        assert self.packed is not None
+        weight, bias = self.packed
+        return {"weight": weight, "bias": bias}
+
     def forward(self, t: int) -> None:
-        self.synapse.dense(self.source.at(t), self.weight, self.bias, self.at(t), self.left[t])
+        left = self.left.flatten() if self.whole else self.left[t]
+        self.synapse.dense(self.read(t), self.weight, self.bias, self.written(t), left)
 
     def begin_backward(self) -> None:
         super().begin_backward()
@@ -150,21 +168,16 @@ class Gathered(Computed):
 class Dense(Computed):
     """A dense layer, by torch."""
 
-    def __init__(
-        self,
-        source: Signal,
-        weight: Tensor,
-        bias: Tensor | None,
-        steps: int,
-        shape: Sequence[int],
-        every: bool,
-    ) -> None:
-        super().__init__(steps, shape, weight.dtype, every)
-        self.source, self.weight = source, weight.detach()
-        self.bias = None if bias is None else bias.detach()
+    def __init__(self, source: Signal, form: Form) -> None:
+        super().__init__(form)
+        self.source = source
+
+    def bind(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """The parameters of a run."""
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
 
     def forward(self, t: int) -> None:
-        self.at(t).copy_(functional.linear(self.source.at(t), self.weight, self.bias))
+        self.written(t).copy_(functional.linear(self.read(t), self.weight, self.bias))
 
     def begin_backward(self) -> None:
         super().begin_backward()
@@ -185,27 +198,36 @@ class Dense(Computed):
         return [self.to_weight] if self.to_bias is None else [self.to_weight, self.to_bias]
 
 
+class Flattened(Computed):
+    """All channels and places of its input in one axis."""
+
+    kind = program.TRANSPOSE
+
+    def __init__(self, source: Signal, channels: int, form: Form) -> None:
+        super().__init__(form)
+        self.source, self.channels = source, channels
+
+    def fields(self) -> Mapping[str, Any]:
+        check(self.buffer.dtype, self.written(0).numel(), self.read(0))
+        rows = self.buffer.shape[-1] // self.channels
+        return {**super().fields(), "rows": rows, "columns": self.channels}
+
+
 class Applied(Computed):
     """Any other stateless node, by torch."""
 
-    def __init__(
-        self,
-        node: nir.NIRNode,
-        source: Signal,
-        parameters: Sequence[Tensor],
-        steps: int,
-        shape: Sequence[int],
-        every: bool,
-        dtype: torch.dtype,
-    ) -> None:
-        super().__init__(steps, shape, dtype, every)
+    def __init__(self, node: nir.NIRNode, source: Signal, form: Form) -> None:
+        super().__init__(form)
         self.node, self.source = node, source
-        self.parameters = [p.detach() for p in parameters]
         self.to_parameters: list[Tensor] = []
 
+    def bind(self, *parameters: Tensor) -> None:
+        """The parameters of a run."""
+        self.parameters = [p.detach() for p in parameters]
+
     def forward(self, t: int) -> None:
-        out = stateless.apply(self.node, channels_first(self.source.at(t), 1), *self.parameters)
-        channels_first(self.at(t), 1).copy_(out)
+        out = stateless.apply(self.node, channels_first(self.read(t), 1), *self.parameters)
+        channels_first(self.written(t), 1).copy_(out)
 
     def begin_backward(self) -> None:
         super().begin_backward()
@@ -226,3 +248,35 @@ class Applied(Computed):
 
     def gradients(self) -> Gradients:
         return list(self.to_parameters)
+
+
+class Queued(Computed):
+    """A Delay outside cycles: `source` some steps later; before that what is `held` [lag, B, *shape]."""
+
+    def __init__(self, source: Signal, lag: int, form: Form) -> None:
+        super().__init__(form)
+        self.source, self.held = source, empty((lag, *form.shape), form.dtype)
+
+    def restart(self, held: Tensor | None) -> None:
+        """Another run begins with what is `held`, None for zeros."""
+        restart(self.held, held, 2)
+
+    def after(self) -> Tensor:
+        """What is held after the last step."""
+        return self.held
+
+    def forward(self, t: int) -> None:
+        queue = torch.cat([self.held, self.source.stacked()])
+        self.buffer.copy_(queue[: self.steps])
+        self.held.copy_(queue[self.steps :])
+
+
+class Stacked(Computed):
+    """What a Delay inside a cycle gives out, for those outside it."""
+
+    def __init__(self, source: Signal, form: Form) -> None:
+        super().__init__(form)
+        self.source = source
+
+    def forward(self, t: int) -> None:
+        self.buffer.copy_(self.source.stacked())

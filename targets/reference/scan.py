@@ -88,6 +88,10 @@ class State:
         currents = [state.u for state in states if state.u is not None]
         return cls(torch.stack(currents) if currents else None, torch.stack([state.v for state in states]))
 
+    def copied(self) -> State:
+        """The same in memory of its own."""
+        return State(None if self.u is None else self.u.clone(), self.v.clone())
+
     def detached(self) -> State:
         """The same values, without gradient."""
         return State(None if self.u is None else self.u.detach(), self.v.detach())

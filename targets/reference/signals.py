@@ -1,27 +1,42 @@
-"""What runs in a cyclic component step by step by the C kernels, and its gradient back through the steps.
+"""What runs by the C kernels, and in a cyclic component its gradient back through the steps.
 
 A signal gives one value a step, `[B, *size, channels]` (`kernels.layout`), and collects the gradient of that
 value from all that read it. `Computed` signals work it out (`operations`), most of them in C
-(`kernels.program`). What is left to torch of a step are `forward(t)` and `backward(t)`; `gradients()` gives,
-after all steps, what does not change from step to step.
+(`kernels.program`). What is left to torch of a turn are `forward(t)` and `backward(t)`; `gradients()` gives,
+after all steps, those of the tensors that the signal was made from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from targets.reference.kernels import program
-from targets.reference.kernels.layout import channels_first, channels_last
+from targets.reference.kernels.layout import channels_first, channels_last, count_active, fill
 from targets.reference.kernels.memory import check, empty
 from targets.reference.kernels.program import Ring, Tap
 
 Gradients = list[Tensor | None]
 # Attributes that exist only during a backward pass.
 _DERIVED = "ring asked to_u to_v to_weight to_bias to_parameters"
+
+
+class Form(NamedTuple):
+    """How a signal is worked out: `steps` values of `shape` [B, *size, channels].
+
+    Attributes:
+        every: all of them are kept, not only the last.
+        whole: all steps at once.
+    """
+
+    steps: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    every: bool
+    whole: bool
 
 
 class Signal:
@@ -66,9 +81,9 @@ class Signal:
     def begin_backward(self) -> None:
         raise NotImplementedError
 
-    def gradient(self) -> Tensor | None:
-        """What `ring` holds, [S, B, *shape]; None where nothing is wanted."""
-        return None if self.ring is None else channels_first(self.ring.whole(), 2)
+    def gradients(self) -> Gradients:
+        """Gradients of the tensors it was made from; here of one value a slot of `ring`, [S, B, *shape]."""
+        return [None if self.ring is None else channels_first(self.ring.whole(), 2)]
 
     def receive(self, t: int, gradient: Tensor) -> None:
         """One more part of the gradient of step `t`."""
@@ -90,6 +105,12 @@ class Given(Signal):
         super().__init__(whole.shape[0])
         self.laid, self.wanted = channels_last(whole.detach(), 2), whole.requires_grad
         check(whole.dtype, whole.numel(), self.laid)
+
+    def load(self, whole: Tensor, counts: Tensor | None) -> None:
+        """Other values, in place; those that are not 0 are added to `counts` [*shape]."""
+        fill(self.laid, whole, 2)
+        if counts is not None:
+            count_active(self.laid, counts)
 
     def at(self, t: int) -> Tensor:
         return self.laid[t]
@@ -114,6 +135,10 @@ class Delayed(Signal):
         super().__init__(steps)
         self.held, self.length = channels_last(held.detach(), 2), held.shape[0]
         self.passed = held.requires_grad
+
+    def restart(self, held: Tensor | None) -> None:
+        """Another run begins with what is `held`, None for zeros."""
+        restart(self.held, held, 2)
 
     def of(self, source: Signal) -> None:
         self.source = source
@@ -154,12 +179,21 @@ class Delayed(Signal):
             self.source.ask(whole)
 
 
+def restart(into: Tensor, first: Tensor | None, lead: int) -> None:
+    """A state as it lies, from `first` [*lead, channels, *size], None for zeros."""
+    if first is None:
+        into.zero_()
+    else:
+        fill(into, first, lead)
+
+
 class Computed(Signal):
     """A signal worked out here; `buffer` [S or 1, *shape] holds all values or only the last.
 
     Attributes:
         kind: what does it (`kernels.program`).
         source: what it reads, unless `taps` says otherwise.
+        whole: it takes all steps at once, outside cycles; it then has no gradient here.
         farthest: the most steps after which something still reads a value.
         asked: the gradient of all steps [S, *shape] from outside the component.
     """
@@ -169,10 +203,23 @@ class Computed(Signal):
     source: Signal
     asked: Tensor | None = None
 
-    def __init__(self, steps: int, shape: Sequence[int], dtype: torch.dtype, every: bool) -> None:
-        super().__init__(steps)
-        self.farthest = 0
-        self.buffer = empty((steps if every else 1, *shape), dtype)
+    def __init__(self, form: Form) -> None:
+        super().__init__(form.steps)
+        self.whole, self.farthest = form.whole, 0
+        self.buffer = empty((form.steps if form.every or form.whole else 1, *form.shape), form.dtype)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The samples in a row and the steps that one turn takes."""
+        return (self.steps if self.whole else 1) * self.buffer.shape[1], 1
+
+    def read(self, t: int) -> Tensor:
+        """The values of `source` that turn `t` takes, [N, *size, channels]."""
+        return self.source.stacked().flatten(0, 1) if self.whole else self.source.at(t)
+
+    def written(self, t: int) -> Tensor:
+        """Where turn `t` writes, [N, *size, channels]."""
+        return self.buffer.flatten(0, 1) if self.whole else self.at(t)
 
     def at(self, t: int) -> Tensor:
         return self.buffer[t % self.buffer.shape[0]]
@@ -194,6 +241,10 @@ class Computed(Signal):
         slots = len(self.ring.some)
         return {"asked": self.asked, "gradient": self.ring.values, "some": self.ring.some, "slots": slots}
 
+    def bound(self) -> Mapping[str, Tensor | None]:
+        """Of `fields`, what another run may change."""
+        return {}
+
     def begin_backward(self) -> None:
         self.ring, self.asked = Ring.of(min(self.farthest, self.steps - 1) + 1, self.buffer), None
 
@@ -212,7 +263,7 @@ class Computed(Signal):
         return here if asked is None else here + asked
 
     def forward(self, t: int) -> None:
-        """What is left to torch of step `t`."""
+        """What is left to torch of turn `t`."""
         raise NotImplementedError
 
     def backward(self, t: int) -> None:
@@ -220,7 +271,6 @@ class Computed(Signal):
         raise NotImplementedError
 
     def gradients(self) -> Gradients:
-        """Gradients of the parameters, in the order the component lists them."""
         return []
 
 
@@ -234,12 +284,9 @@ class Sum(Computed):
         terms: Sequence[Signal],
         outside: Signal | None,
         factor: Tensor | None,
-        steps: int,
-        shape: Sequence[int],
-        every: bool,
-        dtype: torch.dtype,
+        form: Form,
     ) -> None:
-        super().__init__(steps, shape, dtype, every)
+        super().__init__(form)
         self.terms, self.outside = terms, outside
         self.factor = None if factor is None else channels_last(factor.detach(), 0)
         self.factor_gradient: Tensor | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -17,18 +16,16 @@ from targets.checks import check_graph, check_input
 from targets.errors import ConfigError, UnsupportedNodeError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
+from targets.reference.blocks import samples_at_once
 from targets.reference.kernels.build import kernels
 from targets.reference.kernels.layout import layout
 from targets.reference.kernels.memory import array
 from targets.reference.network import ReferenceNetwork
-from targets.reference.values import Carry
+from targets.reference.values import Asked, Carry, Values
 from targets.run import Run
 from targets.target import Refusal
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# Bytes that the largest layer may take in one block of samples and steps: on a core with 0.5 MB of second and
-# a share of 32 MB of third cache, 8 MB ran faster than 1 to 4 MB.
-_BLOCK_BYTES = 1 << 23
 Observe = Callable[[str, Tensor], None]
 # The most steps run at once; memory does not grow with the steps of a run.
 _STRETCH = 32
@@ -112,18 +109,20 @@ class ReferenceExecutable:
             _Kept(self.network, x, record, self.graph.populations if observe else (), True, observe)
         )
 
+    @torch.no_grad()
     def _run(self, kept: _Kept) -> Run:
         started = time.perf_counter()
         total, every = kept.x.shape[:2]
-        steps, samples = (self._whole if kept.small else self._block)(total, every)
+        steps = total if kept.small else min(total, _STRETCH)
+        samples = samples_at_once(self.network, steps, every)
         for at in range(0, every, samples):
-            carry = Carry()
+            carry = Carry() if steps < total else None
             for t in range(0, total, steps):
                 kept.run(slice(t, t + steps), slice(at, at + samples), carry)
         said = kernels(self.options.kernels).said
         return Run(
             outputs={name: kept.outputs[name] for name in self.graph.outputs},
-            spike_counts={name: count.numpy() for name, count in kept.counts.items()},
+            spike_counts={name: count.numpy() for name, count in kept.asked.counts.items()},
             spikes={name: kept.outputs[name] for name in kept.record},
             ran_on=f"reference (torch {torch.__version__}, {self.options.arithmetic}, {said})",
             seconds=time.perf_counter() - started,
@@ -131,16 +130,6 @@ class ReferenceExecutable:
             samples=every,
             states=kept.states,
         )
-
-    def _block(self, steps: int, samples: int) -> tuple[int, int]:
-        """Steps and samples run at once."""
-        return self._whole(min(steps, _STRETCH), samples)
-
-    def _whole(self, steps: int, samples: int) -> tuple[int, int]:
-        """The same where all steps run at once."""
-        largest = max(math.prod(shape) for shape in self.graph.shapes.values()) * self.network.dtype.itemsize
-        frames = max(_BLOCK_BYTES // largest, 1)
-        return steps, min(samples, max(frames // steps, 1))
 
 
 class _Kept:
@@ -159,21 +148,21 @@ class _Kept:
         observe: Observe | None = None,
     ) -> None:
         graph = network.graph
-        self.network, self.x, self.record, self.recorded = network, x, record, states
+        self.network, self.x, self.record = network, x, record
+        self.asked = Asked({*graph.outputs, *record}, states, network.zero_counts())
         self.small, self.observe = small, observe
         self._wide = np.dtype(str(network.dtype).removeprefix("torch."))
-        self.keep = {*graph.outputs, *record}
         self.outputs: dict[str, NDArray[Any]] = {}
         self.states: dict[str, dict[str, NDArray[Any]]] = {} if observe else {name: {} for name in states}
-        self.counts = network.zero_counts()
 
-    @torch.no_grad()
-    def run(self, steps: slice, samples: slice, carry: Carry) -> None:
+    def run(self, steps: slice, samples: slice, carry: Carry | None) -> None:
         (name,) = self.network.graph.inputs
         fed = torch.from_numpy(np.ascontiguousarray(self.x[steps, samples])).to(self.network.dtype)
-        self.counts[name] += torch.count_nonzero(fed, dim=(0, 1))
-        values = self.network({name: fed}, self.recorded, carry, self.keep, self.counts)
-        for node in self.keep:
+        with self.network.lent({name: fed}, carry, self.asked) as values:
+            self._take(values, steps, samples)
+
+    def _take(self, values: Values, steps: slice, samples: slice) -> None:
+        for node in self.asked.keep or ():
             self._store(self.outputs, node, values.outputs[node], steps, samples, self._dtype(node))
         for node, state in values.states.items():
             if self.observe is not None:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from targets.reference.scan import State
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a run.
+
+    Attributes:
+        keep: the nodes whose outputs are given, None for all.
+        states: the populations of which the state after every step is given.
+        counts: `{Input or population: int64 [*shape]}`, to which the spikes of every neuron are added.
+    """
+
+    keep: Collection[str] | None = None
+    states: Collection[str] = ()
+    counts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -24,6 +39,11 @@ class Values:
     outputs: dict[str, Tensor]
     states: dict[str, State] = field(default_factory=dict)
     totals: dict[str, Tensor] = field(default_factory=dict)
+
+    def copied(self) -> Values:
+        """The same in memory of its own."""
+        outputs = {name: value.clone() for name, value in self.outputs.items()}
+        return Values(outputs, {name: state.copied() for name, state in self.states.items()}, self.totals)
 
 
 @dataclass

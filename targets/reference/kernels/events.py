@@ -110,7 +110,7 @@ class Gather:
         """
         frames = x.shape[0]
         self._check(x, out)
-        self._check_packed(weight, bias)
+        self.check_packed(weight, bias)
         check(torch.bool, frames, left)
         number = self._functions(x.dtype).gather(
             ctypes.byref(self.geometry),
@@ -126,7 +126,7 @@ class Gather:
     def forward_fields(self, x: Tensor, out: Tensor, weight: Tensor, bias: Tensor) -> dict[str, Any]:
         """What `program` needs for steps like `x` [B, *size, channels] and `out`, parameters packed."""
         self._check(x, out)
-        self._check_packed(weight, bias)
+        self.check_packed(weight, bias)
         return {
             "geometry": self.geometry,
             "weight": weight,
@@ -139,7 +139,7 @@ class Gather:
         """The same for the gradient: `back` of `packed_back`, `total` of the packed weight."""
         self._check(x, out)
         self._check_back(back)
-        self._check_packed(total, None)
+        self.check_packed(total, None)
         wide = self._wide_back(x.dtype)
         return {"weight_back": back, "vectors_back": wide * x.dtype.itemsize // _VECTOR_BYTES}
 
@@ -151,7 +151,7 @@ class Gather:
         """
         self._check(x, gradient)
         check(torch.bool, x.shape[0], left)
-        self._check_packed(total, None)
+        self.check_packed(total, None)
         pointers = (t.data_ptr() for t in (x, gradient, left, total))
         geometry = ctypes.byref(self.geometry)
         if self._functions(x.dtype).collect(geometry, x.shape[0], self.vectors(x.dtype), *pointers) < 0:
@@ -193,7 +193,8 @@ class Gather:
         """Active inputs of a frame that is still gathered."""
         return int(DENSEST * (x.numel() // max(x.shape[0], 1)))
 
-    def _check_packed(self, weight: Tensor, bias: Tensor | None) -> None:
+    def check_packed(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Whether the kernels may read parameters packed as by `packed`."""
         g, wide = self.geometry, self._wide(weight.dtype)
         padded = -(-g.out_channels // wide) * wide
         check(weight.dtype, padded * g.channels * g.kernel_y * g.kernel_x, weight)
@@ -208,7 +209,7 @@ class Gather:
         return lanes if self.geometry.channels <= lanes else 2 * lanes
 
     def _functions(self, dtype: torch.dtype) -> _Functions:
-        return _functions(kernels(self.choice).library, DTYPES[dtype])
+        return _functions(self.choice, DTYPES[dtype])
 
 
 @cache
@@ -226,7 +227,9 @@ class _Functions(NamedTuple):
 
 
 @cache
-def _functions(library: ctypes.CDLL, dtype: str) -> _Functions:
+def _functions(choice: str, dtype: str) -> _Functions:
+    library = kernels(choice).library
+    assert library is not None
     found = _Functions(*(library[f"{name}_{dtype}"] for name in _Functions._fields))
     found.gather.argtypes = [_POINTER, _LONG, _LONG, ctypes.c_int32, *[_POINTER] * 5]
     found.collect.argtypes = [_POINTER, _LONG, ctypes.c_int32, *[_POINTER] * 4]

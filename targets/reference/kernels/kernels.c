@@ -13,7 +13,7 @@
 /* As in population.py. */
 enum { KEEP, TO_VALUE, SUBTRACT, SUBTRACT_LATE };
 /* As in program.py. */
-enum { ELSEWHERE, INTEGRATE, CONVOLVE, ADD };
+enum { ELSEWHERE, INTEGRATE, CONVOLVE, ADD, TRANSPOSE };
 
 /* Of a convolution, sizes as [height, width]; as in events.py. */
 typedef struct {

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from targets.reference.kernels.build import kernels
-from targets.reference.kernels.memory import empty
+from targets.reference.kernels.memory import check, empty
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 # A kernel that only moves values moves any of their size.
@@ -49,12 +49,29 @@ def channels_last(x: Tensor, lead: int) -> Tensor:
     if moved.is_contiguous():
         return moved
     out = empty(moved.shape, x.dtype)
-    if x.is_contiguous() and x.dtype in _MOVED_AS:
+    fill(out, x, lead)
+    return out
+
+
+def fill(out: Tensor, x: Tensor, lead: int) -> None:
+    """`x` [*lead, channels, *size] into a contiguous `out` [*lead, *size, channels] of its dtype."""
+    if x.is_contiguous() and x.dtype in _MOVED_AS and x.dim() > lead + 1:
+        check(x.dtype, x.numel(), out)
         rows, columns = x.shape[lead], out[(0,) * lead].numel() // x.shape[lead]
         frames = x.numel() // max(rows * columns, 1)
         transposer(_MOVED_AS[x.dtype])(frames, rows, columns, x.data_ptr(), out.data_ptr())
-        return out
-    return out.copy_(moved)
+    else:
+        out.copy_(x.movedim(lead, -1))
+
+
+def count_active(x: Tensor, counts: Tensor) -> None:
+    """How often each value of `x` [S, B, *size, channels] is not 0, added to `counts` [channels, *size]."""
+    frames, total = x.shape[0] * x.shape[1], channels_last(counts, 0)
+    check(x.dtype, x.numel(), x)
+    check(torch.int64, x.numel() // max(frames, 1), total)
+    _counter(DTYPES[x.dtype])(frames, total.numel(), x.data_ptr(), total.data_ptr())
+    if total.data_ptr() != counts.data_ptr():
+        counts.copy_(channels_first(total, 0))
 
 
 def channels_first(x: Tensor, lead: int) -> Tensor:
@@ -70,4 +87,13 @@ def transposer(dtype: str) -> Callable[..., None]:
     found = library[f"transpose_{dtype}"]
     found.argtypes = [*[ctypes.c_int64] * 3, ctypes.c_void_p, ctypes.c_void_p]
     found.restype = None
+    return found
+
+
+@cache
+def _counter(dtype: str) -> Callable[..., None]:
+    library = kernels("c").library
+    assert library is not None
+    found = library[f"count_active_{dtype}"]
+    found.argtypes, found.restype = [*[ctypes.c_int64] * 2, ctypes.c_void_p, ctypes.c_void_p], None
     return found

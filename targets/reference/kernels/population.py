@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from targets.graph.shapes import Shape
 from targets.reference.kernels.layout import DTYPES, Layout, layout
 from targets.reference.kernels.memory import check, empty
 from targets.reference.surrogate import SLOPE
@@ -25,6 +26,8 @@ _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
 # Leading axes of a `Stretch`.
 _LEADS = (2, 1, 1, 2, 2)
 LAST = Layout(True)
+# As CHUNK in scan.inc.
+_CHUNK = 1024
 # As in kernels.c.
 _RESETS = {"to_value": 1, "subtract": 2, "subtract_late": 3}
 
@@ -37,7 +40,7 @@ class Packed(ctypes.Structure):
             (name, _POINTER)
             for name in ("gain", "decay", "decay_synapse", "leak", "threshold", "reset", "clip")
         ),
-        *((name, ctypes.c_int32) for name in ("rule", "inclusive", "many")),
+        *((name, ctypes.c_int32) for name in ("rule", "inclusive", "many", "alike")),
     ]
 
 
@@ -70,6 +73,7 @@ class Population:
     """Coefficients packed for the kernels of one library.
 
     Attributes:
+        shape: of one sample, its channels first.
         packed: for values that lie with their channels first, and last.
         held: the tensors that `packed` points into.
         synapse: whether there is a synaptic current.
@@ -77,6 +81,7 @@ class Population:
 
     library: ctypes.CDLL
     dtype: torch.dtype
+    shape: Shape
     packed: Mapping[Layout, Packed]
     held: tuple[Tensor, ...]
     synapse: bool
@@ -93,22 +98,22 @@ class Population:
             return None
         packed: dict[Layout, Packed] = {}
         kept: list[Tensor] = []
+        # Where all neurons are alike, coefficients of one chunk stay in the first cache.
+        alike = all(bool((term == term.flatten()[0]).all()) for term in held.values())
         for lay in (Layout(False), Layout(True)):
-            laid = {name: lay.laid(term, 0) for name, term in held.items()}
+            laid = {name: _one(term) if alike else lay.laid(term, 0) for name, term in held.items()}
             packed[lay] = found = Packed(**{name: term.data_ptr() for name, term in laid.items()})
             if "threshold" in held:
                 found.rule = _RESETS["to_value" if rule is None else rule.reset]
             found.inclusive = rule is not None and rule.inclusive
-            found.many = rule is not None and rule.many
+            found.many, found.alike = rule is not None and rule.many, alike
             kept += laid.values()
-        return cls(library, gain.dtype, packed, tuple(kept), "decay_synapse" in held)
+        return cls(library, gain.dtype, tuple(gain.shape), packed, tuple(kept), "decay_synapse" in held)
 
     def takes(self, current: Tensor) -> bool:
         """Whether the kernels can run `current` [S, B, *shape]."""
         return (
-            current.dtype == self.dtype
-            and current.device.type == "cpu"
-            and current.shape[2:] == self.held[0].shape
+            current.dtype == self.dtype and current.device.type == "cpu" and current.shape[2:] == self.shape
         )
 
     def scan(
@@ -144,7 +149,7 @@ class Population:
         """As `scan`, without gradient, on tensors laid as `lay`; what it gives is as everyone sees it."""
         check(self.dtype, math.prod(current.shape[1:]), u, v)
         total = _laid(lay, counts, 0)
-        check(torch.int64, self.held[0].numel(), total)
+        check(torch.int64, math.prod(self.shape), total)
         last = torch.empty(current.shape[1:], dtype=self.dtype)
         found = Stretch(
             empty(current.shape, self.dtype),
@@ -241,6 +246,10 @@ def _drive(current: Tensor, u: Tensor | None, v: Tensor | None) -> _Drive:
     steps, batch = current.shape[:2]
     neurons = current.numel() // max(steps * batch, 1)
     return _Drive(steps, batch, neurons, current.data_ptr(), _at(u), _at(v))
+
+
+def _one(term: Tensor) -> Tensor:
+    return term.flatten()[:1].expand(_CHUNK).contiguous()
 
 
 def _laid(lay: Layout, x: Tensor | None, lead: int) -> Tensor | None:

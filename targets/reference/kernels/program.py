@@ -1,12 +1,15 @@
-"""The steps of a cyclic component by the C kernels (`cycle.inc`).
+"""Operations by the C kernels (`cycle.inc`), stage after stage.
 
-C runs operation after operation and step after step. What it cannot do, such as a dense layer, it leaves to
-the operation's own `forward(t)` and `backward(t)`, and goes on behind it.
+A stage is some operations and its turns: C runs operation after operation and turn after turn. A turn is
+one step in a cyclic component; outside cycles, a stage has a single turn, in which each operation takes all
+steps. What C cannot do, such as a dense layer, it leaves to the operation's own `forward(t)` and
+`backward(t)`, and goes on behind it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +29,7 @@ from targets.reference.surrogate import SLOPE
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
 # As in kernels.c.
-ELSEWHERE, INTEGRATE, CONVOLVE, ADD = range(4)
+ELSEWHERE, INTEGRATE, CONVOLVE, ADD, TRANSPOSE = range(5)
 
 
 class _Tap(ctypes.Structure):
@@ -38,7 +41,7 @@ class _Tap(ctypes.Structure):
 
 class _Operation(ctypes.Structure):
     _fields_ = [
-        *((name, _LONG) for name in ("kind", "terms", "samples", "size", "stride")),
+        *((name, _LONG) for name in ("kind", "terms", "samples", "steps", "size", "stride")),
         ("taps", ctypes.POINTER(_Tap)),
         ("outside", ctypes.POINTER(_Tap)),
         ("out", _POINTER),
@@ -49,7 +52,9 @@ class _Operation(ctypes.Structure):
         ("geometry", ctypes.POINTER(Geometry)),
         *((name, _POINTER) for name in ("weight", "bias", "weight_back")),
         *((name, _LONG) for name in ("most", "vectors", "vectors_back")),
-        *((name, _POINTER) for name in ("left", "factor", "asked", "gradient", "some")),
+        ("left", _POINTER),
+        *((name, _LONG) for name in ("rows", "columns")),
+        *((name, _POINTER) for name in ("factor", "asked", "gradient", "some")),
         ("slots", _LONG),
         *((name, _POINTER) for name in ("to_u", "to_v", "to_weight", "to_bias", "to_factor", "scratch")),
     ]
@@ -119,17 +124,30 @@ class Tap:
 
 
 class Operation(Protocol):
-    """A signal that a program works out; its tensors are contiguous, of one dtype and of its shape."""
+    """A signal that a program works out; its tensors are contiguous, of one dtype and of its shape.
+
+    Attributes:
+        extent: the samples in a row and the steps that one turn takes.
+        whole: a turn takes all steps.
+    """
 
     kind: int
+    whole: bool
 
     @property
     def buffer(self) -> Tensor: ...
+
+    @property
+    def extent(self) -> tuple[int, int]: ...
 
     def taps(self) -> Sequence[Tap]: ...
 
     def fields(self) -> Mapping[str, Any]:
         """More fields of `_Operation`: numbers, tensors, taps and structures."""
+        ...
+
+    def bound(self) -> Mapping[str, Tensor | None]:
+        """Those of them that another run may change."""
         ...
 
     def forward(self, t: int) -> None: ...
@@ -138,26 +156,31 @@ class Operation(Protocol):
 
 
 class Program:
-    """`operations` in the order in which a step runs them."""
+    """`operations` in the order in which a turn runs them; `stages` are their numbers and turns."""
 
-    def __init__(self, operations: Sequence[Operation], samples: int, dtype: torch.dtype) -> None:
-        self.operations = operations
+    def __init__(
+        self, operations: Sequence[Operation], stages: Sequence[tuple[int, int]], dtype: torch.dtype
+    ) -> None:
+        self.operations, self.dtype = operations, dtype
         self._functions = _functions(DTYPES[dtype])
         # What the structures point to.
         self._held: list[Any] = []
         self._packed = (_Operation * len(operations))()
         for packed, operation in zip(self._packed, operations, strict=True):
-            self._pack(packed, operation, samples)
-        sizes = [size for packed in self._packed for size in (packed.size, packed.taps[0].size)]
-        self._scratch = torch.empty(max(sizes), dtype=dtype)
-        for packed in self._packed:
-            packed.scratch = self._scratch.data_ptr()
+            self._pack(packed, operation)
+        self._stages: list[tuple[int, int, int, int]] = []
+        at = 0
+        for number, turns in stages:
+            address = ctypes.addressof(self._packed) + at * ctypes.sizeof(_Operation)
+            self._stages.append((at, address, number, turns))
+            at += number
 
-    def _pack(self, packed: _Operation, operation: Operation, samples: int) -> None:
+    def _pack(self, packed: _Operation, operation: Operation) -> None:
         taps, out = [tap.packed() for tap in operation.taps()], operation.buffer
-        packed.kind, packed.terms, packed.samples = operation.kind, len(taps), samples
-        packed.size = out.numel() // out.shape[0]
-        packed.stride = packed.size if out.shape[0] > 1 else 0
+        packed.kind, packed.terms = operation.kind, len(taps)
+        packed.samples, packed.steps = operation.extent
+        packed.size = packed.samples * math.prod(out.shape[2:])
+        packed.stride = 0 if operation.whole or out.shape[0] == 1 else packed.size
         packed.taps, packed.out = (_Tap * len(taps))(*taps), out.data_ptr()
         for name, value in operation.fields().items():
             if value is not None:
@@ -175,20 +198,32 @@ class Program:
             value = ctypes.pointer(value)
         setattr(packed, name, value)
 
-    def forward(self, steps: int) -> None:
-        """All steps."""
-        number, place = len(self.operations), 0
-        while (place := self._functions[0](self._packed, number, steps, place)) < number * steps:
-            if place < 0:
-                raise MemoryError("no memory for the events of a frame")
-            self.operations[place % number].forward(place // number)
-            place += 1
+    def rebind(self) -> None:
+        """What another run may change is looked up again; whoever gives it must hold it."""
+        for packed, operation in zip(self._packed, self.operations, strict=True):
+            for name, value in operation.bound().items():
+                setattr(packed, name, None if value is None else value.data_ptr())
 
-    def backward(self, steps: int) -> None:
-        """All steps, from the last to the first."""
-        number = len(self.operations)
-        place = number * steps - 1
-        while (place := self._functions[1](self._packed, number, place, SLOPE)) >= 0:
+    def forward(self) -> None:
+        """All stages."""
+        run = self._functions[0]
+        for first, address, number, turns in self._stages:
+            place = 0
+            while (place := run(address, number, turns, place)) < number * turns:
+                if place < 0:
+                    raise MemoryError("no memory for the events of a frame")
+                self.operations[first + place % number].forward(place // number)
+                place += 1
+
+    def backward(self) -> None:
+        """The only stage, from its last turn to the first."""
+        ((_, address, number, turns),) = self._stages
+        sizes = [size for packed in self._packed for size in (packed.size, packed.taps[0].size)]
+        scratch = torch.empty(max(sizes), dtype=self.dtype)
+        for packed in self._packed:
+            packed.scratch = scratch.data_ptr()
+        place = number * turns - 1
+        while (place := self._functions[1](address, number, place, SLOPE)) >= 0:
             self.operations[place % number].backward(place // number)
             place -= 1
         if place < -1:

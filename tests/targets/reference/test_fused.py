@@ -24,7 +24,7 @@ PATHS = [
     "in other l2 pool long l2 small wide late l2 flat read out",
     "l1 pool",
     "l2 long",
-    "read fc fc_wait read",
+    "read again fc fc_wait read",
 ]
 pytestmark = pytest.mark.skipif(kernels().library is None, reason="no C kernels here")
 
@@ -78,6 +78,7 @@ def tangled() -> SpikingGraph:
         "long": delay(3, 16, 5, 4),
         "flat": nir.Flatten({"input": np.array([16, 5, 4])}, 0, -1),
         "read": nir.LI(4 * DT * flat, flat, 0 * flat),
+        "again": nir.Flatten({"input": np.array([320])}, 0, -1),
         "fc": nir.Linear((rng.integers(-8, 9, (320, 320)) / 512).astype(np.float32)),
         "fc_wait": delay(1, 320),
         "out": nir.Output({"output": np.array([320])}),

@@ -17,7 +17,7 @@ import targets
 from targets import SpikingGraph
 from targets.errors import ConfigError, TargetUnavailableError
 from targets.graph.dynamics import SpikeRule
-from targets.reference import stateless
+from targets.reference import stateless, target
 from targets.reference.kernels import build, memory
 from targets.reference.kernels.build import kernels
 from targets.reference.kernels.layout import channels_last
@@ -35,15 +35,15 @@ compiled = pytest.mark.skipif(kernels().library is None, reason="no C kernels he
 
 @st.composite
 def populations(draw: Any) -> tuple[dict[str, Any], Tensor, State]:
-    """Coefficients, currents [T, B, N] and a state, of all models and rules; some on a coarse grid."""
+    """Coefficients, currents [T, B, N] and a state, of all models and rules; some on a grid, some alike."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
     dtype, grid = draw(st.sampled_from([torch.float32, torch.float64])), draw(st.booleans())
     steps, batch, neurons = (
         draw(st.integers(1, 6)),
         draw(st.integers(1, 3)),
-        draw(st.sampled_from([1, 7, 300])),
+        draw(st.sampled_from([1, 7, 300, 2100])),
     )
-    fires, synapse = draw(st.booleans()), draw(st.booleans())
+    fires, synapse, alike = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
     rule = draw(st.none() | RULES) if fires else None
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -51,10 +51,13 @@ def populations(draw: Any) -> tuple[dict[str, Any], Tensor, State]:
         return (torch.round(value * 8) / 8 if grid else value).to(dtype)
 
     def term(present: bool, low: float, high: float) -> Tensor | None:
-        return uniform(low, high, neurons) if present else None
+        return coefficient(low, high) if present else None
+
+    def coefficient(low: float, high: float) -> Tensor:
+        return uniform(low, high, 1).repeat(neurons) if alike else uniform(low, high, neurons)
 
     terms = {
-        "gain": uniform(0.1, 1.5, neurons),
+        "gain": coefficient(0.1, 1.5),
         "decay": term(draw(st.booleans()), 0.2, 1.0),
         "decay_synapse": term(synapse, 0.2, 0.9),
         "leak": term(draw(st.booleans()), -0.1, 0.1),
@@ -214,7 +217,8 @@ def test_a_run_does_not_depend_on_its_blocks(block: tuple[int, int], monkeypatch
     graph, x = recurrent(grid=False), events(9, 5)
     executable = targets.compile(graph, "reference")
     whole = executable.run(x, ["l2"], states=True)
-    monkeypatch.setattr(executable, "_block", lambda steps, samples: block)
+    monkeypatch.setattr(target, "_STRETCH", block[0])
+    monkeypatch.setattr(target, "samples_at_once", lambda network, steps, samples: block[1])
     parts = executable.run(x, ["l2"], states=True)
     assert np.array_equal(whole.spikes["l2"], parts.spikes["l2"])
     assert np.array_equal(whole.spike_counts["l1"], parts.spike_counts["l1"])

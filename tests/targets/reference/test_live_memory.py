@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import nir
@@ -15,6 +15,7 @@ from torch import Tensor
 import targets
 from targets import SpikingGraph
 from targets.reference.network import ReferenceNetwork
+from targets.reference.plan import Plan
 from targets.reference.values import Carry, Values
 
 DT = 1e-3
@@ -62,24 +63,22 @@ def events(steps: int, samples: int) -> Any:
 
 def test_inference_holds_the_same_whatever_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    run = ReferenceNetwork.run_stretch
+    run = Plan.run
 
     def watched(
-        self: ReferenceNetwork,
+        self: Plan,
+        network: ReferenceNetwork,
         x: Mapping[str, Tensor],
-        carry: Carry,
-        states: Collection[str],
-        keep: Collection[str],
+        carry: Carry | None,
         counts: Mapping[str, Tensor],
     ) -> Values:
-        values = run(self, x, carry, states, keep, counts)
-        fed = x["in"].untyped_storage()
-        held.append(live_bytes() - fed.nbytes())
+        values = run(self, network, x, carry, counts)
+        held.append(live_bytes() - x["in"].untyped_storage().nbytes())
         return values
 
-    monkeypatch.setattr(ReferenceNetwork, "run_stretch", watched)
+    monkeypatch.setattr(Plan, "run", watched)
     executable = targets.compile(looped(), "reference")
-    executable.run(events(32, 2))
+    executable.run(events(64, 2))
     short, held = max(held), held[:0]
     executable.run(events(128, 2))
     assert len(held) == 4
