@@ -33,7 +33,8 @@ from targets.reference.kernels.build import kernels
 from targets.reference.kernels.events import Gather, Geometry
 from targets.reference.kernels.layout import channels_first
 from targets.reference.kernels.memory import array, empty
-from targets.reference.kernels.spikes import BytePopulation, ByteSynapse, Fed, Movement, Part, peak, run
+from targets.reference.kernels.population import Population
+from targets.reference.kernels.spikes import ByteSynapse, Fed, Movement, Part, peak, run
 from targets.reference.scan import Coefficients, scan
 from targets.reference.target import ReferenceOptions, ReferenceTarget
 from targets.reference.values import delayed, summed
@@ -286,10 +287,9 @@ def replace_weight(node: nir.NIRNode, weight: NDArray[np.float32]) -> nir.NIRNod
 _DERIVED = ("input_type", "output_type")
 
 
-def _packed(c: Coefficients) -> BytePopulation | None:
+def _packed(c: Coefficients) -> Population | None:
     """None where a population can do more than fire once a step."""
-    terms = {name: term for name, term in vars(c).items() if isinstance(term, Tensor)}
-    return BytePopulation.of(terms, c.rule) if c.binary else None
+    return c.population if c.binary else None
 
 
 def peaks(c: Coefficients, current: Tensor) -> Tensor:

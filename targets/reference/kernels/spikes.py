@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -23,8 +23,6 @@ from targets.reference.kernels.population import LAST, Population
 from targets.reference.kernels.reach import Reach
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
-# As CHUNK in spikes.inc.
-_CHUNK = 512
 _LANES = 8
 _NO_MEMORY = "no memory for the spikes of a sample"
 
@@ -54,7 +52,7 @@ class _Link(ctypes.Structure):
 class _Part(ctypes.Structure):
     _fields_ = [
         ("coefficients", _POINTER),
-        *((name, _LONG) for name in ("alike", "neurons", "links")),
+        *((name, _LONG) for name in ("neurons", "links")),
         ("link", _POINTER),
         ("stride", _LONG),
         *((name, _POINTER) for name in ("out", "counts", "every", "movement")),
@@ -141,24 +139,6 @@ class ByteSynapse:
 
 
 @dataclass(frozen=True)
-class BytePopulation:
-    """A population of at most one spike a step, packed; one neuron stands for all where they are alike."""
-
-    packed: Population
-    neurons: int
-    alike: bool
-
-    @classmethod
-    def of(cls, terms: Mapping[str, Tensor], rule: Any) -> BytePopulation | None:
-        """Terms [*shape] by their names in `targets.reference.scan.Coefficients`; None without kernels."""
-        library, neurons = kernels().library, terms["gain"].numel()
-        alike = all(bool((x == x.flatten()[0]).all()) for x in terms.values())
-        held = {n: x.flatten()[:1].expand(_CHUNK) for n, x in terms.items()} if alike else dict(terms)
-        packed = None if library is None else Population.of(library, {**held}, rule)
-        return None if packed is None or packed.dtype != torch.float32 else cls(packed, neurons, alike)
-
-
-@dataclass(frozen=True)
 class Fed:
     """What leads to a population: spikes [S, B, ...] over a `synapse`, `delay` steps later; or currents."""
 
@@ -191,13 +171,14 @@ class Part:
     """A population of a component, and where its run goes.
 
     Attributes:
+        population: of at most one spike a step.
         spikes: uint8 [S, B, ...].
         counts: int64 [...], added to.
         every: the membranes [S, B, ...], where they are asked for.
         movement: sees the membranes.
     """
 
-    population: BytePopulation
+    population: Population
     fed: Sequence[Fed]
     spikes: Tensor
     counts: Tensor
@@ -210,10 +191,12 @@ def run(parts: Sequence[Part], together: bool) -> None:
     if not together and len(parts) != 1:
         raise ValueError(f"kernels: found {len(parts)} populations that do not step together, allowed one")
     steps, samples = parts[0].spikes.shape[:2]
-    links = [(_Link * len(p.fed))(*(fed.packed(p.population.neurons) for fed in p.fed)) for p in parts]
+    links = [
+        (_Link * len(p.fed))(*(fed.packed(math.prod(p.population.shape)) for fed in p.fed)) for p in parts
+    ]
     table = (_Part * len(parts))()
     for row, part, link in zip(table, parts, links, strict=True):
-        neurons = part.population.neurons
+        neurons = math.prod(part.population.shape)
         _check_spikes(part.spikes, neurons)
         check(torch.int64, neurons, part.counts)
         check(torch.float32, part.spikes.numel(), part.every)
@@ -221,8 +204,8 @@ def run(parts: Sequence[Part], together: bool) -> None:
             f.values.shape[:2] != (steps, samples) for f in part.fed
         ):
             raise ValueError("kernels: populations of one component with different steps or samples")
-        row.coefficients = ctypes.addressof(part.population.packed.packed[LAST])
-        row.alike, row.neurons, row.links = part.population.alike, neurons, len(part.fed)
+        row.coefficients = ctypes.addressof(part.population.packed[LAST])
+        row.neurons, row.links = neurons, len(part.fed)
         row.link, row.stride = ctypes.addressof(link), part.spikes.stride(0)
         row.out, row.counts = part.spikes.data_ptr(), part.counts.data_ptr()
         row.every = None if part.every is None else part.every.data_ptr()
