@@ -52,7 +52,8 @@ class FusedRun:
         # What the backward pass holds must not hold the results.
         self.inputs = [tensor for _, tensors in wiring.made_from for tensor in tensors]
         for name, population in self.integrated.items():
-            population.count(asked.counts.get(name))
+            if name in asked.counts:
+                population.count(*asked.counts.begin(name))
 
     def run(self, values: Values, carry: Carry) -> None:
         """All steps; outputs, recorded states and the carry are brought up to date."""

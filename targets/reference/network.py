@@ -20,7 +20,6 @@ from targets.errors import ConfigError
 from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import SPIKING, SYNAPSE
-from targets.graph.shapes import Shape
 from targets.reference import stateless
 from targets.reference.blocks import run_blocks
 from targets.reference.checkpoint import run_segments
@@ -31,7 +30,7 @@ from targets.reference.kernels.layout import channels_first
 from targets.reference.kernels.synapse import Synapse
 from targets.reference.plan import Plans
 from targets.reference.scan import Coefficients, scan
-from targets.reference.values import Asked, Carry, Values, summed
+from targets.reference.values import Asked, Carry, Counts, Place, Values, summed
 
 
 class ReferenceNetwork(nn.Module):
@@ -100,7 +99,7 @@ class ReferenceNetwork(nn.Module):
         states: Collection[str] = (),
         carry: Carry | None = None,
         keep: Collection[str] | None = None,
-        counts: Mapping[str, Tensor] | None = None,
+        counts: Counts | None = None,
         totals: Collection[str] = (),
     ) -> Values:
         """Run `{Input: [S, B, *shape]}`; every node's output, and states of the populations named.
@@ -110,14 +109,16 @@ class ReferenceNetwork(nn.Module):
                 is brought up to date. Without it the run starts from zero and leaves nothing.
             keep: the nodes whose outputs are asked for, all by default; others go as soon as the last
                 node that reads them has run.
-            counts: `{Input or population: int64 [*shape]}`, to which the spikes of every neuron are added,
-                of an Input its values that are not 0.
+            counts: of `zero_counts`, to which the spikes of every neuron are added, of an Input its values
+                that are not 0.
             totals: populations whose output is also summed over all steps, samples and neurons.
         """
+        if counts and counts.places is not self._counted:
+            raise ValueError("counts: found those of another network, allowed what zero_counts() gives")
         for name, synapse in self.synapses.items():
             synapse.begin(self.weights[name])
         if self.checkpoint is None or not torch.is_grad_enabled():
-            return self.run_totals(x, carry, Asked(keep, states, counts or {}), totals)
+            return self.run_totals(x, carry, Asked(keep, states, counts or Counts()), totals)
         if states or counts:
             raise ConfigError(
                 "checkpoint: found states or counts asked for, allowed neither; run without gradient"
@@ -139,12 +140,9 @@ class ReferenceNetwork(nn.Module):
                 del values.outputs[name]
         return values
 
-    def zero_counts(self) -> dict[str, Tensor]:
+    def zero_counts(self) -> Counts:
         """`counts` for `forward`, of every Input and population that fires, as the kernels lay them out."""
-        every = torch.zeros(
-            sum(math.prod(shape) for shape, _, _ in self._counted.values()), dtype=torch.int64
-        )
-        return {name: every.as_strided(*where) for name, where in self._counted.items()}
+        return Counts(self._counted)
 
     def run_stretch(self, x: Mapping[str, Tensor], carry: Carry | None, asked: Asked) -> Values:
         """As `forward`, all at once."""
@@ -175,10 +173,10 @@ class ReferenceNetwork(nn.Module):
         )
 
     @cached_property
-    def _counted(self) -> dict[str, tuple[Shape, Shape, int]]:
+    def _counted(self) -> dict[str, Place]:
         """Of each count its shape, its strides and its place in a row of all."""
         graph, at = self.graph, 0
-        found: dict[str, tuple[Shape, Shape, int]] = {}
+        found: dict[str, Place] = {}
         for name in (*graph.inputs, *(n for n in graph.populations if isinstance(graph.nodes[n], SPIKING))):
             shape = graph.shapes[name]
             laid = channels_first(torch.empty((*shape[1:], *shape[:1]), device="meta"), 0)

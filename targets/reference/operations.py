@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -36,8 +35,8 @@ class Integrated(Computed):
     def __init__(self, population: Population, source: Signal, form: Form, history: bool) -> None:
         super().__init__(form)
         self.population, self.source = population, source
-        self.counts: Tensor | None = None
-        self.total: Tensor | None = None
+        self.total: int | None = None
+        self.blank = False
         self.history = form.steps + 1 if history else 1
         self.v = empty((self.history, *form.shape), form.dtype)
         self.u = empty((self.history, *form.shape), form.dtype) if population.synapse else None
@@ -49,18 +48,13 @@ class Integrated(Computed):
         if self.u is not None:
             restart(self.u[0], u, 1)
 
-    def count(self, counts: Tensor | None) -> None:
-        """The spikes of the run are to be added to `counts` [*shape]."""
-        self.counts = counts
-        self.total = None if counts is None else channels_last(counts, 0)
-        check(torch.int64, math.prod(self.population.shape), self.total)
+    def count(self, total: int, blank: bool) -> None:
+        """Spikes of a run are added to what lies at `total` [neurons], channels last; that is 0 if `blank`."""
+        self.total, self.blank = total, blank
 
     def finish(self) -> None:
-        """The spikes of all steps are counted."""
-        counts, total = self.counts, self.total
-        if counts is not None and total is not None and total.data_ptr() != counts.data_ptr():
-            counts.copy_(channels_first(total, 0))
-        self.counts = self.total = None
+        """The run is over."""
+        self.total = None
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -89,8 +83,8 @@ class Integrated(Computed):
             "to_v": self.to_v,
         }
 
-    def bound(self) -> Mapping[str, Tensor | None]:
-        return {"counts": self.total}
+    def bound(self) -> Mapping[str, Tensor | int | None]:
+        return {"counts": self.total, "blank": self.blank}
 
     def begin_backward(self) -> None:
         super().begin_backward()
@@ -133,7 +127,7 @@ class Gathered(Computed):
             found |= self.synapse.gather.backward_fields(*frames, back, self.to_weight)
         return found
 
-    def bound(self) -> Mapping[str, Tensor | None]:
+    def bound(self) -> Mapping[str, Tensor | int | None]:
         assert self.packed is not None
         weight, bias = self.packed
         return {"weight": weight, "bias": bias}

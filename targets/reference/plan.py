@@ -18,7 +18,7 @@ from torch import Tensor
 
 from targets.reference.kernels.layout import channels_first
 from targets.reference.kernels.program import Program
-from targets.reference.values import Asked, Carry, Values
+from targets.reference.values import Asked, Carry, Counts, Values
 from targets.reference.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Plan:
         shapes = {name: (steps, samples, *graph.shapes[name]) for name in graph.inputs}
         outside = {name: torch.zeros(shape, dtype=network.dtype) for name, shape in shapes.items()}
         # Counts are those of one run.
-        wiring = Wiring(network, steps, samples, Carry(), replace(asked, counts={}), outside)
+        wiring = Wiring(network, steps, samples, Carry(), replace(asked, counts=Counts()), outside)
         self._inputs = {name: wiring.read(name) for name in graph.inputs}
         for members in graph.components:
             if members[0] in graph.cyclic:
@@ -57,12 +57,14 @@ class Plan:
         network: ReferenceNetwork,
         x: Mapping[str, Tensor],
         carry: Carry | None,
-        counts: Mapping[str, Tensor],
+        counts: Counts,
     ) -> Values:
         """As `ReferenceNetwork.run_stretch`; what it gives is overwritten by the next run."""
         self._start(network, carry or Carry(), counts)
         for name, signal in self._inputs.items():
-            signal.load(x[name], counts.get(name))
+            signal.load(x[name])
+            if name in counts:
+                signal.count(*counts.begin(name))
         self._program.rebind()
         self._program.forward()
         for population in self._populations.values():
@@ -74,13 +76,14 @@ class Plan:
             {name: population.every() for name, population in self._recorded.items()},
         )
 
-    def _start(self, network: ReferenceNetwork, carry: Carry, counts: Mapping[str, Tensor]) -> None:
+    def _start(self, network: ReferenceNetwork, carry: Carry, counts: Counts) -> None:
         for name, operation in self._bound.items():
             operation.bind(*network.parameters_of(name))
         for name, population in self._populations.items():
             state = carry.states.get(name)
             population.start(*((None, None) if state is None else (state.u, state.v)))
-            population.count(counts.get(name))
+            if name in counts:
+                population.count(*counts.begin(name))
         for name, delay in self._delays.items():
             delay.restart(carry.held.get(name))
 

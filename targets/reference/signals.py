@@ -106,11 +106,13 @@ class Given(Signal):
         self.laid, self.wanted = channels_last(whole.detach(), 2), whole.requires_grad
         check(whole.dtype, whole.numel(), self.laid)
 
-    def load(self, whole: Tensor, counts: Tensor | None) -> None:
-        """Other values, in place; those that are not 0 are added to `counts` [*shape]."""
+    def load(self, whole: Tensor) -> None:
+        """Other values, in place."""
         fill(self.laid, whole, 2)
-        if counts is not None:
-            count_active(self.laid, counts)
+
+    def count(self, total: int, blank: bool) -> None:
+        """As populations count spikes, counts values that are not 0."""
+        count_active(self.laid, total, blank)
 
     def at(self, t: int) -> Tensor:
         return self.laid[t]
@@ -241,7 +243,7 @@ class Computed(Signal):
         slots = len(self.ring.some)
         return {"asked": self.asked, "gradient": self.ring.values, "some": self.ring.some, "slots": slots}
 
-    def bound(self) -> Mapping[str, Tensor | None]:
+    def bound(self) -> Mapping[str, Tensor | int | None]:
         """Of `fields`, what another run may change."""
         return {}
 

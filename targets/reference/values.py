@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from targets.graph.shapes import Shape
 from targets.reference.scan import State
+
+# Shape, strides and place of a tensor in a row.
+Place = tuple[Shape, Shape, int]
+
+
+class Counts(Mapping[str, Tensor]):
+    """Spikes of every neuron, `{Input or population: int64 [*shape]}`; zeros as long as nothing is counted.
+
+    Whoever counts first need not add.
+
+    Args:
+        places: of each its shape, its strides and where it begins in a row of all.
+    """
+
+    def __init__(self, places: Mapping[str, Place] = MappingProxyType({})) -> None:
+        self.places, self._blank = places, set(places)
+        self._every = torch.empty(sum(math.prod(shape) for shape, _, _ in places.values()), dtype=torch.int64)
+
+    def __getitem__(self, name: str) -> Tensor:
+        found = self._every.as_strided(*self.places[name])
+        if name in self._blank:
+            self._blank.discard(name)
+            found.zero_()
+        return found
+
+    def begin(self, name: str) -> tuple[int, bool]:
+        """Address of the counts [neurons], channels last, and whether the kernel must write all of them."""
+        blank = name in self._blank
+        self._blank.discard(name)
+        return self._every.data_ptr() + self._every.itemsize * self.places[name][2], blank
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 @dataclass(frozen=True)
@@ -18,12 +57,12 @@ class Asked:
     Attributes:
         keep: the nodes whose outputs are given, None for all.
         states: the populations of which the state after every step is given.
-        counts: `{Input or population: int64 [*shape]}`, to which the spikes of every neuron are added.
+        counts: what the spikes of every neuron are added to.
     """
 
     keep: Collection[str] | None = None
     states: Collection[str] = ()
-    counts: Mapping[str, Tensor] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
 
 
 @dataclass

@@ -64,14 +64,11 @@ def fill(out: Tensor, x: Tensor, lead: int) -> None:
         out.copy_(x.movedim(lead, -1))
 
 
-def count_active(x: Tensor, counts: Tensor) -> None:
-    """How often each value of `x` [S, B, *size, channels] is not 0, added to `counts` [channels, *size]."""
-    frames, total = x.shape[0] * x.shape[1], channels_last(counts, 0)
+def count_active(x: Tensor, total: int, blank: bool) -> None:
+    """How often each value of `x` [S, B, *size, channels] is not 0, added to what lies at address `total`."""
+    frames = x.shape[0] * x.shape[1]
     check(x.dtype, x.numel(), x)
-    check(torch.int64, x.numel() // max(frames, 1), total)
-    _counter(DTYPES[x.dtype])(frames, total.numel(), x.data_ptr(), total.data_ptr())
-    if total.data_ptr() != counts.data_ptr():
-        counts.copy_(channels_first(total, 0))
+    _counter(DTYPES[x.dtype])(frames, x.numel() // max(frames, 1), x.data_ptr(), total, blank)
 
 
 def channels_first(x: Tensor, lead: int) -> Tensor:
@@ -95,5 +92,5 @@ def _counter(dtype: str) -> Callable[..., None]:
     library = kernels("c").library
     assert library is not None
     found = library[f"count_active_{dtype}"]
-    found.argtypes, found.restype = [*[ctypes.c_int64] * 2, ctypes.c_void_p, ctypes.c_void_p], None
+    found.argtypes, found.restype = [*[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 2, ctypes.c_int], None
     return found

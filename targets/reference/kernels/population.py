@@ -163,6 +163,7 @@ class Population:
             ctypes.byref(self.packed[lay]),
             ctypes.byref(_drive(current, u, v)),
             *map(_at, (found.outputs, found.u_last, found.v_last, found.u_every, found.v_every, total)),
+            False,
         )
         if counts is not None and total is not None and total.data_ptr() != counts.data_ptr():
             counts.copy_(lay.seen(total, 0))
@@ -237,7 +238,7 @@ class _Scan(torch.autograd.Function):
 @cache
 def _functions(library: ctypes.CDLL, dtype: str) -> tuple[Callable[..., None], Callable[..., int]]:
     forward, backward = library[f"scan_forward_{dtype}"], library[f"scan_backward_{dtype}"]
-    forward.argtypes, forward.restype = [_POINTER] * 8, None
+    forward.argtypes, forward.restype = [*[_POINTER] * 8, ctypes.c_int], None
     backward.argtypes = [_POINTER, _POINTER, _POINTER, ctypes.c_double, ctypes.c_int]
     return forward, backward
 

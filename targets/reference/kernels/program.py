@@ -49,6 +49,7 @@ class _Operation(ctypes.Structure):
         *((name, _POINTER) for name in ("u", "v")),
         ("kept", _LONG),
         ("counts", _POINTER),
+        ("blank", _LONG),
         ("geometry", ctypes.POINTER(Geometry)),
         *((name, _POINTER) for name in ("weight", "bias", "weight_back")),
         *((name, _LONG) for name in ("most", "vectors", "vectors_back")),
@@ -146,7 +147,7 @@ class Operation(Protocol):
         """More fields of `_Operation`: numbers, tensors, taps and structures."""
         ...
 
-    def bound(self) -> Mapping[str, Tensor | None]:
+    def bound(self) -> Mapping[str, Tensor | int | None]:
         """Those of them that another run may change."""
         ...
 
@@ -202,7 +203,7 @@ class Program:
         """What another run may change is looked up again; whoever gives it must hold it."""
         for packed, operation in zip(self._packed, self.operations, strict=True):
             for name, value in operation.bound().items():
-                setattr(packed, name, None if value is None else value.data_ptr())
+                setattr(packed, name, value.data_ptr() if isinstance(value, Tensor) else value)
 
     def forward(self) -> None:
         """All stages."""

@@ -123,7 +123,7 @@ def test_values_states_and_counts_are_those_of_the_tape(keep: list[str] | None) 
     found: list[dict[str, Any]] = []
     for network in networks(True):
         network.double()
-        carry, counts = Carry(), {"l1": torch.zeros((16, 5, 4), dtype=torch.int64)}
+        carry, counts = Carry(), network.zero_counts()
         with torch.no_grad():
             parts = [
                 network({"in": x}, ["l2", "read"], carry, keep, counts) for x in events(7, 3).split([3, 2, 2])

@@ -229,3 +229,19 @@ def test_few_plans_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(1) == 1
     monkeypatch.setattr("targets.reference.plan._MOST_BYTES", 0)
     assert run(9, 9) == 2
+
+
+def test_counts_are_zero_until_something_is_counted() -> None:
+    network = ReferenceNetwork(mixed())
+    for _ in range(3):
+        counts = network.zero_counts()
+        assert all(int(count.abs().sum()) == 0 for count in counts.values())
+        with torch.no_grad():
+            network({"in": torch.from_numpy(events(4, 2))}, counts=counts)
+        assert int(counts["l0"].sum()) > 0
+
+
+def test_counts_of_another_network_are_refused() -> None:
+    network, other = ReferenceNetwork(mixed()), ReferenceNetwork(mixed())
+    with torch.no_grad(), pytest.raises(ValueError, match="another network"):
+        network({"in": torch.from_numpy(events(4, 2))}, counts=other.zero_counts())
