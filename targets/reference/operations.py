@@ -49,7 +49,7 @@ class Integrated(Computed):
             restart(self.u[0], u, 1)
 
     def count(self, total: int, blank: bool) -> None:
-        """Spikes of a run are added to what lies at `total` [neurons], channels last; that is 0 if `blank`."""
+        """Spikes of a run are added to what lies at `total` [neurons], channels last; 0 if `blank`."""
         self.total, self.blank = total, blank
 
     def finish(self) -> None:

@@ -43,6 +43,9 @@ class Counts(Mapping[str, Tensor]):
         self._blank.discard(name)
         return self._every.data_ptr() + self._every.itemsize * self.places[name][2], blank
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
 

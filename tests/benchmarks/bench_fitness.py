@@ -10,6 +10,9 @@ written anew from the description of the released code (Pan et al., arXiv 2304.1
                  in turn is copied B times for its Manhattan distance and its cosine to all others
     per-sample   the same, with the samples going through the network one by one as well
 
+Their network runs in plain torch, as the released one does; *-kernels* is the same loop with our executor's C
+kernels in the network.
+
 Both see two batches where ours has two draws. They take minutes a candidate, so `--loop-steps` of the steps
 are run and the time is multiplied; every step does the same. Left out, in their favour: decoding, balancing,
 building the network, and two more kernels. Colour pictures are random, 3 x 32 x 32. `differing` counts
@@ -100,9 +103,13 @@ def one_by_one(network: ReferenceNetwork, x: Tensor) -> Iterator[Mapping[str, Te
         yield {name: torch.cat([spikes[name] for spikes in step]) for name in network.graph.populations}
 
 
-LOOPS: Mapping[str, Callable[[ReferenceNetwork, Tensor], Iterator[Mapping[str, Tensor]]]] = {
-    "released": batched,
-    "per-sample": one_by_one,
+Loop = Callable[[ReferenceNetwork, Tensor], Iterator[Mapping[str, Tensor]]]
+# How samples go through the network, and what runs it.
+LOOPS: Mapping[str, tuple[Loop, str]] = {
+    "released": (batched, "torch"),
+    "per-sample": (one_by_one, "torch"),
+    "released-kernels": (batched, "auto"),
+    "per-sample-kernels": (one_by_one, "auto"),
 }
 
 
@@ -110,7 +117,8 @@ LOOPS: Mapping[str, Callable[[ReferenceNetwork, Tensor], Iterator[Mapping[str, T
 def loop(name: str, network: ReferenceNetwork, x: Tensor) -> float:
     """RDM fitness of one batch by the loop, normalised as ours is."""
     terms = []
-    for step in LOOPS[name](network, x):
+    way, _ = LOOPS[name]
+    for step in way(network, x):
         for spikes in step.values():
             found = Matrices(x.shape[1])
             found.add(spikes)
@@ -141,14 +149,17 @@ def candidate(genome: Genome, task: Task, x: Floats, options: argparse.Namespace
     graph, run, part = found.graph, found.runs[0], x[: options.loop_steps]
     core = Core()
     over = {name: seconds["ours"] / least for name, least in limits(core, found).items()}
-    executable = ReferenceTarget().compile(graph, ReferenceOptions())
-    known, network = executable.watch(part, graph.populations).spikes, executable.network
+    executables = {
+        how: ReferenceTarget().compile(graph, ReferenceOptions(kernels=how)) for how in ("auto", "torch")
+    }
+    known = executables["auto"].watch(part, graph.populations).spikes
     own = rdm(known)
     flipped = np.mean([np.mean(known[n] != run.spikes[n][: len(part)]) for n in graph.populations])
     differing = 0
-    for name in LOOPS:
+    for name, (_, how) in LOOPS.items():
         scores: list[float] = []
-        took = cpu_s(lambda n=name, s=scores: s.append(loop(n, network, torch.from_numpy(part))))
+        network = executables[how].network
+        took = cpu_s(lambda n=name, g=network, s=scores: s.append(loop(n, g, torch.from_numpy(part))))
         seconds[name] = took * BATCHES * options.steps / options.loop_steps
         differing += abs(scores[0] - own) > EQUAL * own
     return {"seconds": seconds, "over": over, "flipped": flipped, "differing": differing}

@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 import targets
 from targets import ConfigError, DataError, GraphError, SpikingGraph
 from targets.loihi.kernels import lookups
+from targets.loihi.kernels.engine import NotSpikesError
 from targets.loihi.program import FixedHop, FixedPopulation, Program
 from targets.loihi.simulator import KERNELS, LoihiExecutable
 from targets.reference.kernels.build import kernels
@@ -217,6 +218,45 @@ def test_pictures(chosen: dict[str, str], channels: int, signed: bool) -> None:
         got = {"s": run.spikes[name], **run.states[name]}
         for kind, values in expected[name].items():
             np.testing.assert_array_equal(got[kind].reshape(values.shape), values)
+
+
+def reader(shape: tuple[int, ...]) -> Program:
+    """An input of whole words of a mask, as far as its pixels fill them, and a dense layer."""
+    rng, size = np.random.default_rng(4), int(np.prod(shape))
+    nodes = {
+        "in": nir.Input(np.array(shape)),
+        "flat": nir.Flatten({"input": np.array(shape)}, 0, -1),
+        "w": nir.Linear(rng.normal(size=(7, size))),
+        "p": lif((7,)),
+        "out": nir.Output(np.array([7])),
+    }
+    return targets.compile(SpikingGraph.build(nodes, list(pairwise(nodes)), {"dt": 0.5}), "loihi").program
+
+
+@pytest.mark.parametrize("chosen", ENGINES)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 8, 8), (3, 8, 8), (4, 16, 8), (2, 5, 13), (200,)])
+def test_inputs_of_any_shape(chosen: dict[str, str], shape: tuple[int, ...]) -> None:
+    program = reader(shape)
+    x = spikes_of(np.random.default_rng(2), 40, 7, shape)
+    x[:, 3:] = abs(x[:, 3:])
+    x[x == 0] = -0.0
+    run = LoihiExecutable(program, **chosen).run(x, record=["p"], states=True)
+    assert_equal(run, by_the_equations(program, x))
+    np.testing.assert_array_equal(run.spike_counts["in"], (x != 0).sum(axis=(0, 1)))
+
+
+@COMPILED
+@pytest.mark.parametrize("value", [2.0, -0.5, 1.5, 1 + 2**-23, 1e-40, 2.0**-96, np.inf, np.nan])
+@pytest.mark.parametrize("at", [70, 130])
+def test_values_that_are_no_spikes_are_found(value: float, at: int) -> None:
+    """In a whole word of a mask and behind it; the next run does not know of them."""
+    engine = LoihiExecutable(reader((140,)), "c").engine
+    x = np.ones((1, 2, 140), np.float32)
+    x[0, 1, at] = value
+    with pytest.raises(NotSpikesError):
+        engine.advance(engine.start(2), {"in": x}, (), ())
+    counts = engine.advance(engine.start(2), {"in": np.ones_like(x)}, (), ()).counts["in"]
+    np.testing.assert_array_equal(counts, np.full(140, 2))
 
 
 @pytest.mark.parametrize("chosen", ENGINES)
