@@ -30,7 +30,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from executor_limits import Core, cpu_s
+from executor_limits import Core, alternately, cpu_s
 from executor_networks import CLASSES, NETWORKS, DenseCost, events
 from executor_peers import PEERS, available
 from torch import Tensor, nn
@@ -43,7 +43,6 @@ OURS = "ours"
 DEFAULT_PEERS = [name for name in PEERS if name != "torch-compile"]
 # Calls shorter than this are repeated inside a round.
 LEAST_S = 0.03
-PAIR = {"counted", "uncounted"}
 # Samples run at once to see what counting costs: their working set stays in the cache.
 BLOCK = 2
 
@@ -77,6 +76,11 @@ class Ours:
     def run(self, x: Tensor) -> Tensor:
         """Output spikes and counts of every neuron, for inference."""
         return torch.from_numpy(self.executable.run(x.numpy()).output)
+
+    def counting(self, case: Case) -> tuple[Callable[[], None], Callable[[], None]]:
+        """The network with counts of every neuron, and without."""
+        x = torch.from_numpy(events(case.steps, case.batch))
+        return lambda: self.blocks(x, True), lambda: self.blocks(x, False)
 
     @torch.no_grad()
     def blocks(self, x: Tensor, counted: bool) -> None:
@@ -117,11 +121,7 @@ def calls(
             name: lambda m=m: step(m, m.network) for name, m in {OURS: ours, **held}.items()
         }
         return own | {name: lambda m=m: step(m, m) for name, m in peers.items()}
-    own = {
-        OURS: lambda: ours.run(x),
-        "counted": lambda: ours.blocks(x, True),
-        "uncounted": lambda: ours.blocks(x, False),
-    }
+    own = {OURS: lambda: ours.run(x)}
     return own | {name: lambda m=m: forward(m) for name, m in peers.items()}
 
 
@@ -152,20 +152,17 @@ def measured(
     found = differing(ours, peers, case)
     repeats = {name: _repeats(call) for name, call in run.items()}
     times: dict[str, list[float]] = {name: [] for name in (*run, "dense")}
+    counting: list[float] = []
     for number in range(rounds):
         gc.collect()
         core.measure()
         times["dense"].append(core.dense_s(cost, case.training, case.batch * case.steps))
-        for name in sorted(run.keys() - PAIR, reverse=bool(number % 2)):
+        for name in sorted(run, reverse=bool(number % 2)):
             times[name].append(cpu_s(run[name], repeats[name]))
-        # What counting costs is less than what a machine changes from one second to the next.
-        pair = dict.fromkeys(sorted(run.keys() & PAIR), 0.0)
-        for _ in range(max((repeats[name] for name in pair), default=0)):
-            for name in pair:
-                pair[name] += cpu_s(run[name])
-        for name, seconds in pair.items():
-            times[name].append(seconds)
-    return _row(case, found, times) | {"core": {"flops_s": core.flops_s, "bytes_s": core.bytes_s}}
+        if not case.training:
+            counting.append(alternately(*ours.counting(case), repeats[OURS]))
+    row = _row(case, found, times) | ({"counting": statistics.median(counting)} if counting else {})
+    return row | {"core": {"flops_s": core.flops_s, "bytes_s": core.bytes_s}}
 
 
 def _repeats(call: Callable[[], object]) -> int:
@@ -192,8 +189,6 @@ def _row(case: Case, found: dict[str, int], times: dict[str, list[float]]) -> di
         "limits": {"dense": over(OURS, "dense")},
         "cpu_s": {name: statistics.median(values) for name, values in times.items()},
     }
-    if not case.training:
-        row["counting"] = over("counted", "uncounted")
     return row
 
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from executor_limits import Core, cpu_s
+from executor_limits import Core, alternately, cpu_s
 from executor_networks import NETWORKS, DenseCost, events
 from executor_peers import PEERS, available
 from onnx_searched import Loop, searched
@@ -65,7 +65,6 @@ class Variants:
         """What runs in a round."""
         return {
             OURS: lambda: self.portable.run(self.x),
-            "uncounted": lambda: self.bare.run(self.x),
             "gpu": lambda: self.gpu.run(self.x),
         }
 
@@ -109,6 +108,7 @@ def measured(
     found, cost = differing(ours, peers), DenseCost.of(ours.graph)
     repeats = {name: _repeats(call) for name, call in run.items()}
     times: dict[str, list[float]] = {name: [] for name in (*run, "dense", "build")}
+    counting: list[float] = []
     for number in range(rounds):
         gc.collect()
         core.measure()
@@ -116,7 +116,9 @@ def measured(
         times["build"].append(ours.build_s())
         for name in sorted(run, reverse=bool(number % 2)):
             times[name].append(cpu_s(run[name], repeats[name]))
-    return _row(net, size, found, times) | {"two_workers": two_workers(ours, rounds)}
+        counting.append(alternately(run[OURS], lambda: ours.bare.run(ours.x), repeats[OURS]))
+    more = {"counting": statistics.median(counting), "two_workers": two_workers(ours, rounds)}
+    return _row(net, size, found, times) | more
 
 
 def two_workers(ours: Variants, rounds: int) -> float | None:
@@ -153,7 +155,6 @@ def _row(
         "differing_from": found,
         "ratios": {name: over(name, OURS) for name in times if name in PEERS},
         "limits": {"dense": over(OURS, "dense")},
-        "counting": over(OURS, "uncounted"),
         "gpu_form": over("gpu", OURS),
         "build_ms": 1e3 * statistics.median(times["build"]),
         "cpu_s": {name: statistics.median(values) for name, values in times.items()},

@@ -26,6 +26,15 @@ def cpu_s(call: Callable[[], object], repeats: int = 1) -> float:
     return (time.process_time() - started) / repeats
 
 
+def alternately(one: Callable[[], object], other: Callable[[], object], repeats: int) -> float:
+    """Time of `one` over that of `other`, call by call in turn, so that a changing machine changes both."""
+    total = [0.0, 0.0]
+    for _ in range(repeats):
+        total[0] += cpu_s(one)
+        total[1] += cpu_s(other)
+    return total[0] / total[1]
+
+
 class Core:
     """The peak of one core: `flops_s` of float32 matrix products and `bytes_s` of the second-level cache."""
 
