@@ -94,7 +94,7 @@ class LoihiExecutable:
         except DataError:
             check_input(self.graph, x, record)
             raise
-        return self._run(self.engine.start(x.shape[1]), x, record, states, started)
+        return self._run(self.engine.start(x.shape[1], kept=False), x, record, states, started)
 
     def advance(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
         """As `run`, from the state that the call before left; the first call sets the number of samples.

@@ -31,7 +31,7 @@ from targets.loihi.program import FixedHop, FixedPopulation, Program
 _WORD = 64
 # Steps that are taken at once where no cycle forbids it, as STRETCH in kernels.c, and then about how many
 # neurons: their currents stay in the nearest cache.
-_STRETCH = 32
+_STRETCH = 40
 _SPAN = 256
 # Currents of a step behind those of its neurons, as STRIDE in kernels.c.
 _APART = 32
@@ -56,7 +56,9 @@ class _Hop(ctypes.Structure):
 class _Node(ctypes.Structure):
     _fields_ = [
         *_fields(_LONG, "neurons words planes depth"),
-        *_fields(_POINTER, "masks counts place negative"),
+        *_fields(_POINTER, "masks counts tally place"),
+        *_fields(_LONG, "channels"),
+        *_fields(_POINTER, "negative"),
     ]
 
 
@@ -76,6 +78,7 @@ class _Network(ctypes.Structure):
     _fields_ = [
         *_fields(_LONG, "batch steps elapsed inputs populations stretch widest currents"),
         *_fields(_POINTER, "nodes hops members fed"),
+        *_fields(_LONG, "sample kept"),
     ]
 
 
@@ -84,12 +87,14 @@ class State:
     """`batch` samples after `elapsed` steps.
 
     Attributes:
+        kept: whether arrays hold all samples; else B is 1, and each sample begins anew.
         masks: `{node: uint64 [B, depth, planes, words]}`, spikes of the last steps as bits.
         negative: `{Input: uint8 [B]}`, whether it ever held a -1.
         u, v: `{population: int32 [B, padded neurons]}`.
     """
 
     batch: int
+    kept: bool
     elapsed: int
     masks: dict[str, NDArray[np.uint64]]
     negative: dict[str, NDArray[np.uint8]]
@@ -114,7 +119,6 @@ class _Packed:
     keep_v: NDArray[np.int32]
     bias_u: NDArray[np.int32] | None
     bias_v: NDArray[np.int32]
-    tally: NDArray[np.uint8]
     hops: tuple[tuple[str, int, Synapses], ...]
 
 
@@ -133,6 +137,7 @@ class CompiledEngine:
         self.members = _members(program, self.inputs | held, dense)
         self.stretch = max(m.together for m in self.members)
         self.sizes = {name: layout.place.size for name, layout in (self.inputs | held).items()}
+        self.tallies = {name: np.zeros(size, np.uint8) for name, size in self.sizes.items()}
         self.depths = dict.fromkeys(self.sizes, self.stretch)
         for member in self.members:
             for source, delay, _ in member.hops:
@@ -140,19 +145,21 @@ class CompiledEngine:
         self._advance = library["fixed_advance"]
         self._advance.argtypes = [_POINTER]
 
-    def start(self, batch: int) -> State:
-        """The state before the first step."""
+    def start(self, batch: int, kept: bool = True) -> State:
+        """See `Engine.start`."""
+        held = batch if kept else 1
         masks = {
             name: np.zeros(
-                (batch, self.depths[name], 2 if name in self.inputs else 1, -(-size // _WORD) + 1), np.uint64
+                (held, self.depths[name], 2 if name in self.inputs else 1, -(-size // _WORD) + 1), np.uint64
             )
             for name, size in self.sizes.items()
         }
         u, v = (
-            {m.population.name: np.zeros((batch, m.layout.place.size), np.int32) for m in self.members}
+            {m.population.name: np.zeros((held, m.layout.place.size), np.int32) for m in self.members}
             for _ in "uv"
         )
-        return State(batch, 0, masks, {name: np.zeros(batch, np.uint8) for name in self.inputs}, u, v)
+        negative = {name: np.zeros(held, np.uint8) for name in self.inputs}
+        return State(batch, kept, 0, masks, negative, u, v)
 
     def advance(
         self,
@@ -179,6 +186,7 @@ class CompiledEngine:
                 max((m.span + _APART) * m.together for m in self.members),
             ),
             *(ctypes.addressof(part) for part in (nodes, hops, members, pointers)),
+            *(0, state.kept),
         )
         failed = self._advance(ctypes.byref(network))
         if failed < 0:
@@ -206,8 +214,12 @@ class CompiledEngine:
     def _node(self, name: str, state: State, counts: NDArray[np.int64]) -> _Node:
         masks = state.masks[name]
         _, depth, planes, words = masks.shape
-        found = masks, counts, self.places.get(name), state.negative.get(name)
-        return _Node(self.sizes[name], words, planes, depth, *(_value(array) for array in found))
+        return _Node(
+            *(self.sizes[name], words, planes, depth),
+            *(_value(array) for array in (masks, counts, self.tallies[name], self.places.get(name))),
+            self.inputs[name].channels if name in self.inputs else 1,
+            _value(state.negative.get(name)),
+        )
 
     def _member(
         self,
@@ -236,7 +248,7 @@ class CompiledEngine:
             p.vth << limits.STATE_SHIFT,
             *(_value(a) for a in (member.keep_u, member.keep_v, member.bias_u, member.bias_v)),
             *(len(p.bias_u), len(p.bias_v), member.bias_v.shape[1]),
-            *(_value(a) for a in (member.tally, state.u[name], state.v[name], member.layout.place)),
+            *(_value(a) for a in (self.tallies[name], state.u[name], state.v[name], member.layout.place)),
             shape[2],
             *(_value(a) for a in records),
         )
@@ -282,7 +294,6 @@ def _packed(
         keep_v=_kept(layout, population.dv),
         bias_u=current_bias(population, layout),
         bias_v=membrane_bias(population, layout),
-        tally=np.zeros(layout.place.size, np.uint8),
         hops=tuple(
             (hop.source, local_delay(program, hop), held) for hop, held in zip(into, weights, strict=True)
         ),

@@ -38,8 +38,8 @@ class Engine(Protocol):
 
     said: str
 
-    def start(self, batch: int) -> Any:
-        """The state of `batch` samples before their first step."""
+    def start(self, batch: int, kept: bool = True) -> Any:
+        """The state of `batch` samples before their first step, `kept` unless one call takes all steps."""
         ...
 
     def advance(

@@ -16,7 +16,7 @@
 /* Neurons that are updated together; populations are padded to whole groups. */
 #define GROUP 32
 /* Steps that are taken at once where no cycle forbids it, at most; as in compiled.py. */
-#define STRETCH 32
+#define STRETCH 40
 /* Steps after which a count of 8 bits may be full. */
 #define TALLY 255
 #define STATE_MAX ((1 << 23) - 1)
@@ -58,8 +58,12 @@ typedef struct {
     int64_t neurons, words, planes, depth;
     uint64_t *masks;
     int64_t *counts;
-    /* Of an input: bit of each neuron, null where it is its number; for each sample, whether it ever held a -1. */
+    /* Spikes of each neuron since the last addition to the counts. */
+    uint8_t *tally;
+    /* Of an input: bit of each neuron, null where it is its number, channels of a pixel, which are the outer of its
+     * dimensions; for each sample, whether it ever held a -1. */
     const int32_t *place;
+    int64_t channels;
     uint8_t *negative;
 } node;
 
@@ -76,7 +80,7 @@ typedef struct {
      * at i modulo tile. The last row holds on. */
     const int32_t *bias_u, *bias_v;
     int64_t rows_u, rows_v, tile;
-    /* Spikes of each neuron since the last addition to the counts of the node. */
+    /* The tally of the node. */
     uint8_t *tally;
     /* State [batch, neurons]. */
     int32_t *u, *v;
@@ -102,11 +106,23 @@ typedef struct {
     const population *members;
     /* One [steps, batch, neurons] an input. */
     const float *const *fed;
+    /* Sample under way. Unless states are `kept` there is room for one sample, and each begins anew. */
+    int64_t sample, kept;
 } network;
 
 /* Step `t` may lie before the first: its masks are empty. */
 static uint64_t *plane(const node *n, int64_t b, int64_t t, int64_t which) {
     return n->masks + ((b * n->depth + (t + n->depth) % n->depth) * n->planes + which) * n->words;
+}
+
+/* The same of `steps` steps from `t` on. */
+static void planes_of(const node *n, int64_t b, int64_t t, int64_t steps, int64_t which, const uint64_t **masks) {
+    const int64_t apart = n->planes * n->words;
+    const uint64_t *at = plane(n, b, t, which), *end = n->masks + (b + 1) * n->depth * apart;
+    for (int64_t i = 0; i < steps; i++, at += apart) {
+        if (at >= end) at -= n->depth * apart;
+        masks[i] = at;
+    }
 }
 
 /* Planes that hold anything in sample b. */
@@ -145,63 +161,7 @@ INLINE int64_t list(const uint64_t *mask, int64_t words, int32_t *restrict event
     return n;
 }
 
-/* Masks of the values 1 and -1 of `x`; returns 1 where there is another value. */
-static int split(const float *x, int64_t n, int64_t words, uint64_t *positive, uint64_t *negative) {
-    uint64_t other = 0;
-#if defined(__AVX2__)
-    const __m256 one = _mm256_set1_ps(1), minus = _mm256_set1_ps(-1), zero = _mm256_setzero_ps();
-    __m256 strange = zero;
-#endif
-    for (int64_t w = 0; w < words; w++) {
-        uint64_t up = 0, down = 0;
-        int64_t held = n - w * 64 < 64 ? n - w * 64 : 64, i = 0;
-        const float *at = x + w * 64;
-#if defined(__AVX2__)
-        /* Without a branch, as above. */
-        for (; i + 8 <= held; i += 8) {
-            __m256 value = _mm256_loadu_ps(at + i), some = _mm256_cmp_ps(value, zero, _CMP_NEQ_UQ);
-            __m256 ones = _mm256_cmp_ps(value, one, _CMP_EQ_OQ), minuses = _mm256_cmp_ps(value, minus, _CMP_EQ_OQ);
-            strange = _mm256_or_ps(strange, _mm256_andnot_ps(_mm256_or_ps(ones, minuses), some));
-            up |= (uint64_t)_mm256_movemask_ps(ones) << i;
-            down |= (uint64_t)_mm256_movemask_ps(minuses) << i;
-        }
-#endif
-        for (; i < held; i++) {
-            up |= (uint64_t)(at[i] == 1) << i;
-            down |= (uint64_t)(at[i] == -1) << i;
-            other |= at[i] != 0 && at[i] != 1 && at[i] != -1;
-        }
-        positive[w] = up;
-        negative[w] = down;
-    }
-#if defined(__AVX2__)
-    other |= _mm256_movemask_ps(strange);
-#endif
-    return other != 0;
-}
-
-/* Spikes of an input at step `t` of sample `b` as masks; returns 1 where it holds other values. */
-static int read(const network *net, int64_t input, int64_t b, int64_t t, const buffers *held) {
-    const node *n = net->nodes + input;
-    uint64_t some = 0, *up = held->masks, *masks[] = {up, up + n->words};
-    if (split(net->fed[input] + (t * net->batch + b) * n->neurons, n->neurons, n->words - 1, masks[0], masks[1]))
-        return 1;
-    for (int64_t w = 0; w < n->words - 1; w++) some |= masks[1][w];
-    n->negative[b] |= some != 0;
-    for (int64_t which = 0; which < planes(n, b); which++) {
-        uint64_t *to = plane(n, b, net->elapsed + t, which);
-        int64_t found = list(masks[which], n->words - 1, held->events);
-        memset(to, 0, n->words * sizeof *to);
-        if (!n->place) memcpy(to, masks[which], (n->words - 1) * sizeof *to);
-        for (int64_t i = 0; i < found; i++) {
-            int32_t event = held->events[i];
-            n->counts[event]++;
-            if (n->place) to[n->place[event] / 64] |= (uint64_t)1 << n->place[event] % 64;
-        }
-    }
-    return 0;
-}
-
+#include "inputs.c"
 #include "neurons.c"
 #include "events.c"
 #include "lookups.c"
@@ -220,7 +180,7 @@ static void arrive(const network *net, const population *p, int64_t b, int64_t t
         for (int64_t which = 0; which < planes(source, b); which++) {
             if (h->bits) {
                 const uint64_t *masks[STRETCH];
-                for (int64_t i = 0; i < steps; i++) masks[i] = plane(source, b, sent + i, which);
+                planes_of(source, b, sent, steps, which, masks);
                 delivery d = {masks, steps, from, to, stride, which, fresh, held->current};
                 look_up(p->narrow, h, d);
                 fresh = 0;
@@ -243,7 +203,7 @@ static void record(const population *p, int64_t n, const int32_t *values, int64_
 /* Step `t` of sample `b` into the records. */
 static void keep(const network *net, const population *p, int64_t b, int64_t t, int32_t *events) {
     const node *own = net->nodes + p->node;
-    int64_t n = own->neurons, here = (t * net->batch + b) * p->size;
+    int64_t n = own->neurons, here = (t * net->batch + net->sample) * p->size;
     if (p->spikes) {
         int64_t found = list(plane(own, b, net->elapsed + t, 0), own->words, events);
         for (int64_t i = 0; i < found; i++) p->spikes[here + p->place[events[i]]] = 1;
@@ -284,17 +244,30 @@ static void stretch(const network *net, int64_t b, int64_t t, int64_t steps, con
 
 /* Adds every tally to the counts, and begins anew. */
 static void flush(const network *net) {
+    for (const node *n = net->nodes; n < net->nodes + net->inputs + net->populations; n++) {
+        for (int64_t i = 0; i < n->neurons; i++) n->counts[i] += n->tally[i];
+        memset(n->tally, 0, n->neurons);
+    }
+}
+
+/* The state before the first step, for a single sample. */
+static void restart(const network *net) {
     for (int64_t m = 0; m < net->populations; m++) {
         const population *p = net->members + m;
-        const node *own = net->nodes + p->node;
-        for (int64_t i = 0; i < own->neurons; i++) own->counts[i] += p->tally[i];
-        memset(p->tally, 0, own->neurons);
+        int64_t size = net->nodes[p->node].neurons * sizeof(int32_t);
+        memset(p->u, 0, size);
+        memset(p->v, 0, size);
+    }
+    for (int64_t i = 0; i < net->inputs + net->populations; i++) {
+        const node *n = net->nodes + i;
+        memset(n->masks, 0, n->depth * n->planes * n->words * sizeof(uint64_t));
+        if (n->negative) *n->negative = 0;
     }
 }
 
 /* Advance every sample by `steps`. Populations come in an order in which each hop without delay goes forward.
  * Returns 1 where the input holds anything but -1, 0 and 1, -1 where there is no memory. */
-int fixed_advance(const network *net) {
+int fixed_advance(network *net) {
     int64_t room = net->widest + 64;
     buffers held = {aligned_alloc(64, (net->currents + 16) / 16 * 16 * sizeof(int32_t)), malloc(room * sizeof(int32_t)),
                     malloc((room / 64 + 1) * 2 * sizeof(uint64_t))};
@@ -304,7 +277,10 @@ int fixed_advance(const network *net) {
     unsigned rounding = _mm_getcsr();
     _mm_setcsr(rounding | _MM_ROUND_TOWARD_ZERO);
 #endif
-    for (int64_t b = 0, tallied = 0; b < net->batch && !failed; b++)
+    int64_t tallied = 0;
+    for (net->sample = 0; net->sample < net->batch && !failed; net->sample++) {
+        int64_t b = net->kept ? net->sample : 0;
+        if (!net->kept) restart(net);
         for (int64_t t = 0; t < net->steps && !failed; t += net->stretch) {
             int64_t steps = net->steps - t < net->stretch ? net->steps - t : net->stretch;
             for (int64_t i = 0; i < net->inputs; i++)
@@ -316,6 +292,7 @@ int fixed_advance(const network *net) {
             flush(net);
             tallied = 0;
         }
+    }
     flush(net);
 #if defined(__AVX2__)
     _mm_setcsr(rounding);

@@ -72,16 +72,17 @@ def lookups(
     # Neighbours that fit one strip may share their windows.
     widths = {target.width, _STRIPS[0] if _STRIPS[0] % target.width == 0 else target.width}
     return min(
-        (_looked_up(entries, width, hop.exponent, once) for width in sorted(widths)),
+        (_looked_up(entries, width, hop.exponent, into_narrow, once) for width in sorted(widths)),
         key=lambda found: found[0],
     )
 
 
 def _looked_up(
-    entries: Entries, width: int, exponent: int, once: bool
+    entries: Entries, width: int, exponent: int, into_narrow: bool, once: bool
 ) -> tuple[float, Callable[[], Synapses]]:
     origin, kinds = _kinds(entries, width)
-    largest = int(abs(entries.weight).max(initial=1))
+    # No sum into a narrow current leaves 16 bits.
+    largest = 1 if into_narrow else int(abs(entries.weight).max(initial=1))
     for bits, most in _WINDOWS.items():
         if once and bits > _ONCE:
             continue

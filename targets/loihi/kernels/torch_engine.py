@@ -66,8 +66,8 @@ class TorchEngine:
         for synapse in (s for found in self.synapses.values() for s in found):
             self.depths[synapse.source] = max(self.depths[synapse.source], synapse.delay)
 
-    def start(self, batch: int) -> State:
-        """The state before the first step."""
+    def start(self, batch: int, kept: bool = True) -> State:
+        """See `Engine.start`; the state is always kept."""
         sent = {n: torch.zeros((self.depths[n], batch, s), device=self.device) for n, s in self.sizes.items()}
         return State(batch, 0, sent, {name: found.start(batch) for name, found in self.neurons.items()})
 
