@@ -32,7 +32,8 @@ class LoihiOptions:
         program: an already lowered network.
         kernels: "auto" (C where a compiler is there, else torch; MSENAS_KERNELS overrules), "c" or "torch".
         device: a device of torch; any but "cpu" runs in torch.
-        products: "events", or "dense", which pays where a large part of the neurons fires in each step; torch
+        products: "events" (for each hop what costs less where a twentieth of the neurons fires: sums spike by
+            spike, or lookups) or "dense" (lookups alone, whose time does not depend on activity); torch
             kernels always take dense products.
 
     Raises:
