@@ -142,7 +142,7 @@ def _network(graph: SpikingGraph, config: TrainingConfig, seed: int, classes: in
     gradual = [n for n in graph.populations if hooks is None or _by_gradient(hooks.rules.of(n))]
     names = [name for name in gradual if config.normalise and _can_normalise(graph, name)]
     normalisers = {name: CurrentNormaliser(graph.shapes[name]) for name in names}
-    network = ReferenceNetwork(graph, transforms=normalisers, hooks=hooks)
+    network = ReferenceNetwork(graph, transforms=normalisers, hooks=hooks, checkpoint=config.checkpoint)
     network.add_module("normalisers", nn.ModuleList(normalisers.values()))
     return network
 

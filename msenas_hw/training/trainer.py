@@ -119,10 +119,8 @@ def train(
     stored = widths(graph, config.weight_bits)
     graph = with_weight_bits(graph, stored) if stored else graph
     batches = -(-len(parts["train"]) // config.batch)
-    state = TrainingState.begin(graph, config, seed, batches, data.classes)
-    state.network.checkpoint = config.checkpoint
     session = _Session(
-        state=state,
+        state=TrainingState.begin(graph, config, seed, batches, data.classes),
         grid=ChipGrid(graph, stored) if stored else None,
         config=config,
         batches=batches,

@@ -187,15 +187,14 @@ class _Scans:
         return outputs
 
     def _start_sums(self) -> None:
-        """Zeros [1, neurons] for each size, and the ones [1, B] that add up the samples of a step."""
-        if not self.sums:
-            return
-        self.constants.append(numpy_helper.from_array(np.array([1], np.int64), "/one"))
-        one = helper.make_tensor("value", FLOAT, [1], [1])
-        self.nodes += [
-            helper.make_node("Concat", ["/one", "/batch"], ["/ones/shape"], name="/ones/shape", axis=0),
-            helper.make_node("ConstantOfShape", ["/ones/shape"], ["/ones"], name="/ones", value=one),
-        ]
+        """Zeros [1, neurons] for each size, and the ones [1, B] that add up several samples of a step."""
+        if self.sums and not self.single:
+            self.constants.append(numpy_helper.from_array(np.array([1], np.int64), "/one"))
+            one = helper.make_tensor("value", FLOAT, [1], [1])
+            self.nodes += [
+                helper.make_node("Concat", ["/one", "/batch"], ["/ones/shape"], name="/ones/shape", axis=0),
+                helper.make_node("ConstantOfShape", ["/ones/shape"], ["/ones"], name="/ones", value=one),
+            ]
         zero = helper.make_tensor("value", FLOAT, [1], [0])
         for name, neurons in self.sums.items():
             made = self.zeros[name] = f"/zero/{neurons}"

@@ -14,7 +14,8 @@ from torch.nn import functional
 from targets.reference.kernels.events import Geometry
 
 _LONG, _POINTER = ctypes.c_int64, ctypes.c_void_p
-_LANES = 8
+# Floats of a vector in scatter.inc and spikes.inc.
+LANES = 8
 # Of one class of inputs along an axis: kernel indices, and the first of the outputs that they lead to.
 Runs = list[tuple[list[int], int]]
 
@@ -30,7 +31,7 @@ class Reach(ctypes.Structure):
     @classmethod
     def of(cls, g: Geometry) -> Reach:
         """The tables of a convolution; outputs lie `wide` floats apart, whole vectors."""
-        wide = -(-g.out_channels // _LANES) * _LANES
+        wide = -(-g.out_channels // LANES) * LANES
         # Down, a run is one output high.
         above = _classes(g.kernel_y, g.stride_y, g.dilation_y, 1)
         beside = _classes(g.kernel_x, g.stride_x, g.dilation_x, g.kernel_x)
@@ -41,7 +42,7 @@ class Reach(ctypes.Structure):
         taps, at = list[tuple[int, list[int]]](), 0
         for row, (down, across) in zip(runs, product(above, beside), strict=True):
             for run, (([ky], y), (kx, x)) in zip(row, product(down, across), strict=False):
-                run[:] = (y * columns + x) * wide, at, len(kx) * wide // _LANES
+                run[:] = (y * columns + x) * wide, at, len(kx) * wide // LANES
                 taps.append((ky, kx))
                 at += g.channels * len(kx) * wide
         tables = (

@@ -20,10 +20,9 @@ from targets.reference.kernels.build import kernels
 from targets.reference.kernels.events import Gather
 from targets.reference.kernels.memory import check, empty
 from targets.reference.kernels.population import LAST, Population
-from targets.reference.kernels.reach import Reach
+from targets.reference.kernels.reach import LANES, Reach
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
-_LANES = 8
 _NO_MEMORY = "no memory for the spikes of a sample"
 
 
@@ -83,7 +82,7 @@ class Movement:
 
     def begin(self, samples: int, neurons: int, steps: int) -> int:
         """Its address for a kernel that shows it so many potentials, all of which may fall low."""
-        self._room = empty((samples * -(-neurons // _LANES), steps, _LANES), torch.float32)
+        self._room = empty((samples * -(-neurons // LANES), steps, LANES), torch.float32)
         self._found.low, self._found.eights = self._room.data_ptr(), 0
         return ctypes.addressof(self._found)
 
