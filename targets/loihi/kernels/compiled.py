@@ -149,9 +149,7 @@ class CompiledEngine:
         """See `Engine.start`."""
         held = batch if kept else 1
         masks = {
-            name: np.zeros(
-                (held, self.depths[name], 2 if name in self.inputs else 1, -(-size // _WORD) + 1), np.uint64
-            )
+            name: _masks((held, self.depths[name], 2 if name in self.inputs else 1), size)
             for name, size in self.sizes.items()
         }
         u, v = (
@@ -313,6 +311,12 @@ def _kept(layout: Layout, lost: int | NDArray[np.int64]) -> NDArray[np.int32]:
     """Of 4096, what each neuron keeps of a state."""
     kept = np.broadcast_to(np.asarray(limits.DECAY_ONE - lost, np.int64), layout.position.size)
     return layout.spread(kept[None], 0)[0]
+
+
+def _masks(shape: tuple[int, ...], neurons: int) -> NDArray[np.uint64]:
+    """Masks [*shape, words]; an empty word lies before and behind the bits of each."""
+    words = -(-neurons // _WORD) + 1
+    return np.zeros(1 + math.prod(shape) * words, np.uint64)[1:].reshape(*shape, words)
 
 
 def _value(found: Any) -> Any:

@@ -28,11 +28,14 @@ INLINE int split_word(const float *x, bytes *tally, uint64_t *positive, uint64_t
 }
 #endif
 
-/* Masks of the values 1 and -1 of `x`, and both added to the tally; returns 1 where there is another value. */
-static int split(const float *x, int64_t n, uint8_t *tally, uint64_t *positive, uint64_t *negative) {
+/* Masks of the values 1 and -1 of `x`, and both added to the tally; returns 1 where there is another value. What lies
+ * `ahead` is read next. */
+static int split(const float *x, int64_t n, int64_t ahead, uint8_t *tally, uint64_t *positive, uint64_t *negative) {
     int other = 0;
     for (int64_t from = 0; from < n; from += 64, x += 64, positive++, negative++) {
         int64_t held = n - from < 64 ? n - from : 64;
+        /* One a line of the cache. */
+        for (int64_t i = 0; i < held; i += 16) __builtin_prefetch(x + ahead + i);
 #if defined(__AVX2__)
         if (held == 64) {
             other |= split_word(x, (bytes *)(tally + from), positive, negative);
@@ -78,7 +81,8 @@ static int read(const network *net, int64_t input, int64_t b, int64_t t, const b
     const node *n = net->nodes + input;
     uint64_t some = 0, *masks[] = {held->masks, held->masks + n->words};
     const float *fed = net->fed[input] + (t * net->batch + net->sample) * n->neurons;
-    if (split(fed, n->neurons, n->tally, masks[0], masks[1])) return 1;
+    int64_t ahead = t + 1 < net->steps ? net->batch * n->neurons : 0;
+    if (split(fed, n->neurons, ahead, n->tally, masks[0], masks[1])) return 1;
     for (int64_t w = 0; w < n->words - 1; w++) some |= masks[1][w];
     n->negative[b] |= some != 0;
     for (int64_t which = 0; which < planes(n, b); which++)

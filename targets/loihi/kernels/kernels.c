@@ -52,8 +52,8 @@ typedef struct {
     int64_t bits, windows;
 } hop;
 
-/* A source of spikes: planes of spikes +1 and, for an input, -1, kept for `depth` steps as masks of bits. There is
- * an empty word behind the bits of a mask. */
+/* A source of spikes: planes of spikes +1 and, for an input, -1, kept for `depth` steps as masks of bits. An
+ * empty word lies before and behind the bits of a mask. */
 typedef struct {
     int64_t neurons, words, planes, depth;
     uint64_t *masks;
@@ -182,7 +182,7 @@ static void arrive(const network *net, const population *p, int64_t b, int64_t t
                 const uint64_t *masks[STRETCH];
                 planes_of(source, b, sent, steps, which, masks);
                 delivery d = {masks, steps, from, to, stride, which, fresh, held->current};
-                look_up(p->narrow, h, d);
+                look_up(p->narrow, h, &d);
                 fresh = 0;
                 continue;
             }

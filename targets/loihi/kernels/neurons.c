@@ -96,41 +96,47 @@ INLINE ints arriving(int narrow, int32_t exponent, const char *current, int k) {
 #endif
 }
 
-/* A group of neurons from `i` on. Without `memory` u is nowhere kept. Without `general` all neurons keep the same,
- * nothing wraps, there is no bias of the current, and the reset is to 0; `within`: and no membrane is clipped. */
-INLINE void group_as(int narrow, int memory, int general, int within, const population *p, const span *s,
-                     int64_t from, int64_t i) {
+/* One or two groups of neurons from `i` on: of two the latencies overlap. Without `memory` u is nowhere kept. Without
+ * `general` all neurons keep the same, nothing wraps, there is no bias of the current, and the reset is to 0;
+ * `within`: and no membrane is clipped. */
+INLINE void groups_as(int groups, int narrow, int memory, int general, int within, const population *p, const span *s,
+                      int64_t from, int64_t i) {
+    const int each = GROUP / LANES, vectors = groups * each;
     const ints threshold = p->threshold - (ints){0};
     ints keep_u = p->keep_u[0] - (ints){0}, keep_v = p->keep_v[0] - (ints){0};
-    ints u[GROUP / LANES], v[GROUP / LANES], bias[GROUP / LANES];
+    ints u[2 * GROUP / LANES], v[2 * GROUP / LANES], bias[2 * GROUP / LANES];
     const char *current = s->current + (i - from) * (narrow ? sizeof(int16_t) : sizeof(int32_t));
     const int32_t exponent = p->exponent;
-    bytes tally = *(bytes *)(p->tally + i);
-    for (int k = 0; k < GROUP / LANES; k++) {
-        v[k] = fetch(narrow, s->v + i, k), bias[k] = fetch(narrow, s->bias_v + i % p->tile, k);
+    bytes tally[2];
+    for (int g = 0; g < groups; g++) tally[g] = *(bytes *)(p->tally + i + g * GROUP);
+    for (int k = 0; k < vectors; k++) {
+        v[k] = fetch(narrow, s->v + i, k);
+        bias[k] = fetch(narrow, s->bias_v + (i + k / each * GROUP) % p->tile, k % each);
         if (memory) u[k] = fetch(narrow, s->u + i, k);
     }
-    for (int64_t t = 0; t < s->steps; t++, current += s->stride) {
-        ints fired[GROUP / LANES];
-        for (int k = 0; k < GROUP / LANES; k++) {
-            if (general && !p->shared)
-                keep_u = fetch(narrow, p->keep_u + i, k), keep_v = fetch(narrow, p->keep_v + i, k);
-            ints arrived = arriving(narrow, exponent, current, k);
-            if (general && s->bias_u) arrived += fetch(narrow, s->bias_u + i, k);
-            if (memory) arrived += decay(u[k], keep_u);
-            /* Into (-2^23, 2^23]: 2^23 - u modulo 2^24, taken back. */
-            if (general && p->wraps) arrived = (1 << 23) - (((1 << 23) - arrived) & 0xffffff);
-            if (memory) u[k] = arrived;
-            v[k] = decay(v[k], keep_v) + arrived + bias[k];
-            if (!within) v[k] = clip(v[k]);
-            fired[k] = v[k] > threshold;
-            if (general && p->subtract) v[k] -= threshold & fired[k];
-            else v[k] = unless(fired[k], v[k]);
+    for (int64_t t = 0; t < s->steps; t++, current += s->stride)
+        for (int g = 0; g < groups; g++) {
+            ints fired[GROUP / LANES];
+            for (int j = 0; j < each; j++) {
+                const int k = g * each + j;
+                if (general && !p->shared)
+                    keep_u = fetch(narrow, p->keep_u + i, k), keep_v = fetch(narrow, p->keep_v + i, k);
+                ints arrived = arriving(narrow, exponent, current, k);
+                if (general && s->bias_u) arrived += fetch(narrow, s->bias_u + i, k);
+                if (memory) arrived += decay(u[k], keep_u);
+                /* Into (-2^23, 2^23]: 2^23 - u modulo 2^24, taken back. */
+                if (general && p->wraps) arrived = (1 << 23) - (((1 << 23) - arrived) & 0xffffff);
+                if (memory) u[k] = arrived;
+                v[k] = decay(v[k], keep_v) + (arrived + bias[k]);
+                if (!within) v[k] = clip(v[k]);
+                fired[j] = v[k] > threshold;
+                if (general && p->subtract) v[k] -= threshold & fired[j];
+                else v[k] = unless(fired[j], v[k]);
+            }
+            s->masks[t][i / GROUP + g] = collect(narrow, fired, tally + g);
         }
-        s->masks[t][i / GROUP] = collect(narrow, fired, &tally);
-    }
-    *(bytes *)(p->tally + i) = tally;
-    for (int k = 0; k < GROUP / LANES; k++) {
+    for (int g = 0; g < groups; g++) *(bytes *)(p->tally + i + g * GROUP) = tally[g];
+    for (int k = 0; k < vectors; k++) {
         put(narrow, s->v + i, k, v[k]);
         if (memory) put(narrow, s->u + i, k, u[k]);
     }
@@ -147,9 +153,13 @@ __attribute__((noinline)) static void update(const population *p, int64_t n, int
               p->bias_v + row_v * p->tile, p->u + b * n, p->v + b * n, masks};
     int memory = p->remembers || p->u_every, general = !p->shared || p->wraps || p->subtract || s.bias_u != 0;
     int within = !general && !p->clips;
-#define UPDATE(a, b, c, d)                                                        \
-    if (!p->narrow == !(a) && !memory == !(b) && general == (c) && within == (d)) \
-        for (int64_t i = from; i < to; i += GROUP) group_as(a, b, c, d, p, &s, from, i);
+    int64_t i = from;
+/* Two groups where their states fit the registers. */
+#define UPDATE(a, b, c, d)                                                                                          \
+    if (!p->narrow == !(a) && !memory == !(b) && general == (c) && within == (d)) {                                 \
+        if (!(b) && !(c)) for (; i + 2 * GROUP <= to; i += 2 * GROUP) groups_as(2, a, b, c, d, p, &s, from, i);     \
+        for (; i < to; i += GROUP) groups_as(1, a, b, c, d, p, &s, from, i);                                        \
+    }
 #define UPDATES(a, b) UPDATE(a, b, 0, 0) UPDATE(a, b, 0, 1) UPDATE(a, b, 1, 0)
     UPDATES(0, 0) UPDATES(0, 1) UPDATES(1, 0) UPDATES(1, 1)
 #undef UPDATES
