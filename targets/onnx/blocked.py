@@ -78,7 +78,12 @@ class _Layout:
             (_Layout._population if node.domain == DOMAIN else rule)(self, node)
         self.body.following = {state: self._like(state, v) for state, v in body.following.items()}
         self.body.emitted = [replace(out, value=self._ordered(out.value)) for out in body.emitted]
-        self.body.counted = [replace(o, channels=self.channels.get(o.value)) for o in body.counted]
+        self.body.counted = [
+            replace(out, channels=self.channels[out.value], block=block)
+            if out.value in self.channels
+            else out
+            for out in body.counted
+        ]
         self.body.constants = list(self.constants.values())
 
     def _plain(self, node: NodeProto) -> None:

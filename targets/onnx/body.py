@@ -21,6 +21,8 @@ OPSET = 20
 OPSETS = (18, 19, 20, 21)
 # Neuron models are local functions of this domain, so that a viewer shows LIF and not its arithmetic.
 DOMAIN = "org.nir"
+# Operators of our own (`operators`).
+OWN_DOMAIN = "msenas"
 # onnxruntime's operators on channels in blocks.
 NCHWC = "com.microsoft.nchwc"
 
@@ -57,13 +59,16 @@ class Counted:
     """A model output int64 [*dims]: `value`, float32 whole numbers, summed over steps and samples.
 
     Of a model input, the values that are not zero. Sums are float32, exact below 2^24 in one call.
-    The value lies in blocks where it has `channels` (`blocked`).
+    The value lies in blocks of `block` where it has `channels` (`blocked`). It is `own` where our operators
+    count it (`operators`): a population's then goes from `name/sum/before` to `name/sum/after`.
     """
 
     name: str
     value: str
     dims: tuple[int, ...]
     channels: int | None = None
+    block: int = 1
+    own: bool = False
 
 
 class Body:
@@ -80,6 +85,7 @@ class Body:
         states: by name; the value before the step is `name/before`.
         following: `{state: value after the step}`.
         emitted, counted, counted_inputs: the model outputs.
+        shapes: `{value: dims}` of float32 values [B, *dims] whose shape onnxruntime cannot infer.
         side: where constants lie that would make the model larger than `inline_bytes`, or None.
     """
 
@@ -93,6 +99,7 @@ class Body:
         self.emitted: list[Emitted] = []
         self.counted: list[Counted] = []
         self.counted_inputs: list[Counted] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.side: SideFile | None = None
         self._taken: set[str] = set()
         self._room = inline_bytes
@@ -217,8 +224,8 @@ def packed(graph: GraphProto, body: Body, metadata: Mapping[str, str], opset: in
         function.opset_import[0].version = opset
     if body.functions:
         opsets.append(helper.make_opsetid(DOMAIN, 1))
-    if any(node.domain == NCHWC for node in body.nodes):
-        opsets.append(helper.make_opsetid(NCHWC, 1))
+    found = {node.domain for node in (*body.nodes, *graph.node)}
+    opsets += [helper.make_opsetid(domain, 1) for domain in (NCHWC, OWN_DOMAIN) if domain in found]
     model = helper.make_model(
         graph,
         ir_version=IR_VERSION,

@@ -13,6 +13,7 @@ from onnx import ModelProto
 
 from targets.checks import check_input
 from targets.errors import DataError
+from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.onnx.blocked import block_size, blocked, complete
 from targets.onnx.body import Body
@@ -20,6 +21,7 @@ from targets.onnx.chunk import chunk_model
 from targets.onnx.fixed_form import fixed_body, input_limit
 from targets.onnx.float_form import float_body
 from targets.onnx.metadata import metadata
+from targets.onnx.operators import fused, library
 from targets.onnx.options import OnnxOptions
 from targets.onnx.precision import LIMITS, as_held, products_of, tensor_cores
 from targets.onnx.scan import scan_model
@@ -34,8 +36,9 @@ _FLOAT_MAX = float(np.finfo(np.float32).max)
 class Key:
     """A model: recorded nodes, with states or without, steps of a call (None: a Scan of any), samples.
 
-    A `local` one is for this machine only and never written: convolutions on the CPU in its blocks, where
-    `folded` dense layers beside the Scan that run once for all steps, and where `single` one sample only.
+    A `local` one is for this machine only and never written: on the CPU with convolutions in its blocks and
+    operators of our own, where `folded` with dense layers beside the Scan that run once for all steps, and
+    where `single` for one sample only.
     """
 
     record: frozenset[str]
@@ -48,11 +51,12 @@ class Key:
 
 
 class Made(NamedTuple):
-    """A model, where weights lie that it cannot hold, and whether there is nothing left to optimise in it."""
+    """A model, where weights lie that it cannot hold, and how to open it (`session.open_session`)."""
 
     model: ModelProto
     side: SideFile | None
     optimised: bool = False
+    library: str | None = None
 
 
 class Compiler:
@@ -76,6 +80,8 @@ class Compiler:
         self._body: Callable[[Collection[str], bool], Body]
         cpu = options.provider == "cpu" and not fixed and options.precision == "float32"
         self._block = block_size() if cpu else 1
+        plain = cpu and all(dynamics(graph, name).rule is None for name in graph.populations)
+        self._library = library() if plain else None
         if fixed:
             self._fixed(graph, options)
         else:
@@ -102,8 +108,10 @@ class Compiler:
         body = self._body(sorted(key.record), key.states)
         if key.local:
             body = blocked(body, self._block)
+            if self._library is not None:
+                body = fused(body)
             made = scan_model(body, {}, options.opset, key.folded, key.single)
-            return Made(made, body.side, complete(body))
+            return Made(made, body.side, complete(body), self._library)
         said = metadata(self.graph, options.arithmetic, body, options.precision)
         if key.steps is None:
             return Made(scan_model(body, said, options.opset), body.side)

@@ -27,8 +27,8 @@ from targets.onnx.session import Session, Value, open_session
 from targets.run import Run
 
 # Bytes of a block of samples: a step's states and activations stay near the core, and what a block costs by
-# itself (its weights, its session call) is shared. Between 6 and 12 MiB times differ by a few per cent.
-_BLOCK_BYTES = 9 * 2**20
+# itself (its weights, its session call) is shared. Between 2 and 12 MiB times differ by a few per cent.
+_BLOCK_BYTES = 4 * 2**20
 # float32 state, activation and spike of one neuron.
 _NEURON_BYTES = 12
 
@@ -166,6 +166,7 @@ class OnnxExecutable:
             tf32=self._compiler.tf32,
             capture=self._captured and key.batch is not None,
             optimised=made.optimised,
+            library=made.library,
         )
 
     def _session(self, key: Key) -> Session:

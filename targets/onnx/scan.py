@@ -18,6 +18,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from targets.onnx.body import FLOAT, INT64, OPSET, Body, StateType, finished, packed, totals
+from targets.onnx.operators import events, total
 from targets.onnx.stages import Stage, stages
 
 
@@ -77,6 +78,8 @@ class _Scans:
             if out.value in inside:
                 flat, total = f"{out.name}/sum/flat", f"{out.name}/sum/after"
                 kept[f"{out.name}/sum"] = total
+                if out.own:
+                    continue
                 added = [flat, f"{out.name}/sum/before"]
                 kind, inputs = ("Add", added) if self.single else ("Gemm", ["/ones", *added])
                 nodes += [
@@ -114,7 +117,8 @@ class _Scans:
     ) -> GraphProto:
         """A Scan's body: states and this step's inputs to states and this step's outputs."""
         inputs = {f"{name}/now": ["B", *dims] for name, dims in self.body.inputs}
-        outputs = {out.value: (out.dtype, ["B", *out.dims]) for out in self.body.emitted}
+        shapes = {value: (FLOAT, ["B", *dims]) for value, dims in self.body.shapes.items()}
+        outputs = shapes | {out.value: (out.dtype, ["B", *out.dims]) for out in self.body.emitted}
 
         def typed(name: str, state: str) -> ValueInfoProto:
             if state in self.sums:
@@ -124,10 +128,11 @@ class _Scans:
             return helper.make_tensor_value_info(name, found.dtype, dims)
 
         def at(value: str, *found: Any) -> ValueInfoProto:
-            # What crosses takes its type from where it comes from.
+            # What else crosses takes its type from where it comes from.
             return helper.make_tensor_value_info(value, *found) if found else ValueInfoProto(name=value)
 
         read = {value for node in nodes for value in node.input}
+        made = {value for node in nodes for value in node.output}
         return helper.make_graph(
             nodes,
             "step",
@@ -136,6 +141,7 @@ class _Scans:
             [typed(value, name) for name, value in kept.items()]
             + [at(value, *outputs.get(value, ())) for value in leaving],
             [constant for constant in self.body.constants if constant.name in read],
+            value_info=[at(value, *shapes[value]) for value in shapes.keys() & made - {*leaving}],
         )
 
     def _fold(self, part: Stage) -> None:
@@ -188,7 +194,7 @@ class _Scans:
 
     def _start_sums(self) -> None:
         """Zeros [1, neurons] for each size, and the ones [1, B] that add up several samples of a step."""
-        if self.sums and not self.single:
+        if not self.single and not all(out.own for out in self.body.counted):
             self.constants.append(numpy_helper.from_array(np.array([1], np.int64), "/one"))
             one = helper.make_tensor("value", FLOAT, [1], [1])
             self.nodes += [
@@ -210,9 +216,14 @@ class _Scans:
         for out in self.body.counted:
             if out in late:
                 continue
-            self.nodes += finished(out, f"{out.name}/sum/final", flat=True)
+            summed = f"{out.name}/sum/final"
+            self.nodes += total(out, summed) if out.own else finished(out, summed, flat=True)
             outputs.append(helper.make_tensor_value_info(out.name, INT64, list(out.dims)))
-        for nodes, found in (totals(late, 1), totals(self.body.counted_inputs, 2, whole=True)):
+        own = [out for out in self.body.counted_inputs if out.own]
+        self.nodes += [events(out) for out in own]
+        outputs += [helper.make_tensor_value_info(out.name, INT64, list(out.dims)) for out in own]
+        plain = [out for out in self.body.counted_inputs if not out.own]
+        for nodes, found in (totals(late, 1), totals(plain, 2, whole=True)):
             self.nodes += nodes
             outputs += found
         return outputs

@@ -16,7 +16,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -55,16 +55,19 @@ class Session:
     Attributes:
         provider: what runs it, a key of `PROVIDERS`.
         fallback: why another provider than the one asked for runs it, or None.
+        operators: whether it has operators of our own.
     """
 
     raw: Any
     provider: str
     fallback: str | None = None
+    operators: bool = False
 
     @property
     def ran_on(self) -> str:
         """What runs, in words."""
         said = f"onnxruntime {onnxruntime.__version__} {self.provider.upper()}"
+        said += ", C kernels" if self.operators else ""
         return f"{said}, fallback ({self.fallback})" if self.fallback else said
 
     def call(self, fed: Mapping[str, Value]) -> dict[str, Any]:
@@ -106,6 +109,7 @@ def open_session(
     tf32: bool = False,
     capture: bool = False,
     optimised: bool = False,
+    library: str | None = None,
 ) -> Session:
     """A session on `provider` ("cpu" | "cuda" | "tensorrt"), one thread.
 
@@ -114,45 +118,59 @@ def open_session(
         tf32: let products round their inputs to TF32.
         capture: let the provider capture a graph of kernels; `Buffers` then makes the calls.
         optimised: onnxruntime has nothing left to optimise, and opens in half the time.
+        library: of operators that the model has beside onnxruntime's own.
 
     Raises:
         TargetUnavailableError: the provider did not load, with the loader's reason; not with `fallback`,
             where the CPU takes its place.
     """
     content: bytes = model.SerializeToString()
+    how = _How(tf32, capture, optimised, library)
     if side is not None:
         # A path, so that onnxruntime finds the weights; the loaded session needs the model no more.
         with NamedTemporaryFile(dir=side.folder, suffix=".onnx") as file:
             file.write(content)
             file.flush()
-            return _session(file.name, provider, fallback, (tf32, capture, optimised))
-    return _session(content, provider, fallback, (tf32, capture, optimised))
+            return _session(file.name, provider, fallback, how)
+    return _session(content, provider, fallback, how)
 
 
-def _session(content: bytes | str, provider: str, fallback: bool, how: tuple[bool, bool, bool]) -> Session:
+class _How(NamedTuple):
+    """See `open_session`."""
+
+    tf32: bool
+    capture: bool
+    optimised: bool
+    library: str | None
+
+
+def _session(content: bytes | str, provider: str, fallback: bool, how: _How) -> Session:
+    operators = how.library is not None
     try:
-        return Session(_opened(content, provider, *how), provider)
+        return Session(_opened(content, provider, how), provider, operators=operators)
     except TargetUnavailableError as error:
         if not fallback or provider == "cpu":
             raise
-        return Session(_opened(content, "cpu", *how), "cpu", str(error))
+        return Session(_opened(content, "cpu", how), "cpu", str(error), operators)
 
 
-def _opened(content: bytes | str, provider: str, tf32: bool, capture: bool, optimised: bool) -> Any:
+def _opened(content: bytes | str, provider: str, how: _How) -> Any:
     missing = provider_missing(provider)
     if missing is not None:
         raise TargetUnavailableError(missing)
     wanted = PROVIDERS[provider]
-    settings = {**wanted.settings, **(wanted.capture if capture else {})}
-    if provider == "cuda" and tf32:
+    settings = {**wanted.settings, **(wanted.capture if how.capture else {})}
+    if provider == "cuda" and how.tf32:
         settings["use_tf32"] = "1"
-    if provider == "tensorrt" and not tf32:
+    if provider == "tensorrt" and not how.tf32:
         # It has no option of its own for TF32; cuBLAS reads this before the first session.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    if optimised:
+    if how.library is not None:
+        options.register_custom_ops_library(how.library)
+    if how.optimised:
         # A node soon after what it reads, while that is near the core.
         options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

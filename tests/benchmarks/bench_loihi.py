@@ -1,13 +1,14 @@
 """The Loihi simulator against Lava's fixed point and against the float reference, on one thread.
 
     python tests/benchmarks/bench_loihi.py [--net dense conv searched] [--batch 1 64] [--rounds 3]
-        [--lava-samples 20] [--lava-pairs 3] [--products events dense torch] [--format json]
+        [--lava-samples 20] [--lava-pairs 3] [--products events dense torch] [--core N] [--format json]
 
 T = 100, input with 10 % spikes. In each round everything runs once, in turn. Ratios of time a sample, medians
 over rounds: `lava` runs one sample a run, wall time less that of starting its interpreter and importing it;
 `lava-pipelined` runs samples back to back, the time that each further one takes, the median of several
 differences between runs of one and of many; with `-processor` the same in processor time of all processes,
-which other jobs on the machine change less; `reference` is the float32 executor with the same batch, in
+which other jobs on the machine change less. Lava keeps more than one core busy, so its wall time is that of
+several; `--core` gives it and us the same one. `reference` is the float32 executor with the same batch, in
 processor time. `products` are events and dense (C kernels) or torch.
 `limits` holds our processor time over that of the dense network at this core's peak (`executor_limits.py`).
 `differing` counts spikes, u and v of every neuron and step that differ from Lava's, and spikes that differ
@@ -279,8 +280,11 @@ def main() -> None:
     parser.add_argument("--lava-samples", type=int, default=20, help="at least 2; more, less noise")
     parser.add_argument("--lava-pairs", type=int, default=3)
     parser.add_argument("--products", nargs="+", choices=[*PRODUCTS], default=[*PRODUCTS])
+    parser.add_argument("--core", type=int, help="run everything on this core")
     parser.add_argument("--format", choices=["table", "json"], default="table")
     options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     core = Core()

@@ -82,7 +82,7 @@ def _compiled(package: str) -> Kernels:
 
 def _built(compiler: str, package: str) -> Path:
     with resources.as_file(resources.files(package)) as folder:
-        files = sorted([*folder.glob("*.c"), *folder.glob("*.inc")])
+        files = sorted([*folder.glob("*.c"), *folder.glob("*.h"), *folder.glob("*.inc")])
         sources = {file.name: file.read_bytes() for file in files}
     version = _output([compiler, "--version"])
     key = hashlib.sha256("\0".join([version, _processor(), *_FLAGS]).encode())

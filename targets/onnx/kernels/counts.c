@@ -1,0 +1,63 @@
+/* Spikes as whole numbers. */
+
+/* Of a sum [1, neurons] in blocks of `block` channels, where it is more than 1, the counts in order, int64 [neurons]. */
+typedef struct {
+    api functions;
+    int64_t channels, block;
+} total;
+
+static status add_up(void *own, void *context) {
+    const total *k = own;
+    const float *sum;
+    int64_t *count, shape[AXES];
+    size_t axes;
+    TRY(shape_of(k->functions, context, shape, &axes));
+    TRY(input(k->functions, context, 0, &sum));
+    TRY(output(k->functions, context, 0, shape + 1, 1, &count));
+    const int64_t neurons = shape[1], pixels = neurons / k->channels, block = k->block;
+    if (block == 1)
+        for (int64_t i = 0; i < neurons; i++) count[i] = (int32_t)sum[i];
+    else
+        for (int64_t from = 0; from < k->channels; from += block)
+            for (int64_t c = 0; c < block; c++)
+                for (int64_t i = 0; i < pixels; i++)
+                    count[(from + c) * pixels + i] = (int32_t)sum[from * pixels + i * block + c];
+    return 0;
+}
+
+static status create_total(const operator *own, api functions, const void *info, void **made) {
+    (void)own;
+    total *k = *made = malloc(sizeof *k);
+    if (!k) return no_memory(functions);
+    *k = (total){.functions = functions};
+    TRY(CALL(functions, ATTRIBUTE_INT64, attribute_int64, info, "channels", &k->channels));
+    return CALL(functions, ATTRIBUTE_INT64, attribute_int64, info, "block", &k->block);
+}
+
+/* Of an input [T, B, ...], how often each value is not zero, int64 [...]. */
+static status count_events(void *own, void *context) {
+    const api functions = *(const api *)own;
+    const float *x;
+    int64_t *count, shape[AXES], neurons = 1;
+    size_t axes;
+    TRY(shape_of(functions, context, shape, &axes));
+    TRY(input(functions, context, 0, &x));
+    TRY(output(functions, context, 0, shape + 2, axes - 2, &count));
+    for (size_t i = 2; i < axes; i++) neurons *= shape[i];
+    for (int64_t from = 0; from < neurons; from += TILE) {
+        const int64_t n = neurons - from < TILE ? neurons - from : TILE;
+        int32_t found[TILE] = {0};
+        for (int64_t row = 0; row < shape[0] * shape[1]; row++)
+            for (int64_t i = 0; i < n; i++) found[i] += x[row * neurons + from + i] != 0;
+        for (int64_t i = 0; i < n; i++) count[from + i] = found[i];
+    }
+    return 0;
+}
+
+static status create_events(const operator *own, api functions, const void *info, void **made) {
+    (void)own, (void)info;
+    api *k = *made = malloc(sizeof *k);
+    if (!k) return no_memory(functions);
+    *k = functions;
+    return 0;
+}

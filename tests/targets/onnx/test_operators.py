@@ -1,0 +1,179 @@
+"""Populations and counts as operators of our own: equal, to the last bit, to plain onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import nir
+import numpy as np
+import pytest
+
+import targets
+from targets.graph.graph import SpikingGraph
+from targets.onnx.blocked import blocked
+from targets.onnx.body import DOMAIN, OWN_DOMAIN
+from targets.onnx.executable import OnnxExecutable
+from targets.onnx.float_form import float_body
+from targets.onnx.operators import fused, library
+from targets.onnx.options import OnnxOptions
+
+DT = 2.0**-10
+STEPS, SAMPLES = 9, 3
+# More neurons than the operators update together, in no whole number of their tiles.
+NEURONS = 1100
+
+Node = Callable[[np.random.Generator], nir.NIRNode]
+
+
+def each(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
+    """A value for each neuron."""
+    return rng.uniform(low, high, NEURONS)
+
+
+def same(value: float) -> np.ndarray:
+    return np.full(NEURONS, value)
+
+
+MODELS: dict[str, Node] = {
+    "LIF": lambda rng: nir.LIF(same(5 * DT), same(5.0), same(0.0), same(0.7), same(0.0)),
+    "LIF, leak and reset": lambda rng: nir.LIF(same(5 * DT), same(5.0), same(0.2), same(0.7), same(-0.3)),
+    "LIF, one by one": lambda rng: nir.LIF(
+        each(rng, 3, 9) * DT, each(rng, 2, 9), each(rng, -0.2, 0.2), each(rng, 0.3, 1), each(rng, -0.3, 0.1)
+    ),
+    "LIF, thresholds one by one": lambda rng: nir.LIF(
+        same(5 * DT), same(5.0), same(0.0), each(rng, 0.3, 1), same(0.0)
+    ),
+    "IF": lambda rng: nir.IF(same(1 / DT), same(1.1), same(0.0)),
+    "IF, threshold below zero": lambda rng: nir.IF(same(1 / DT), same(-0.4), same(-0.9)),
+    "CubaLIF": lambda rng: nir.CubaLIF(
+        same(4 * DT), same(6 * DT), same(6.0), same(0.0), same(0.6), same(0.0), same(4.0)
+    ),
+    "CubaLIF, one by one": lambda rng: nir.CubaLIF(
+        each(rng, 2, 5) * DT,
+        each(rng, 3, 9) * DT,
+        each(rng, 2, 9),
+        each(rng, -0.1, 0.1),
+        each(rng, 0.3, 1),
+        each(rng, -0.2, 0.1),
+        each(rng, 1, 4),
+    ),
+}
+
+
+def network(model: Node, readout: bool = False) -> SpikingGraph:
+    """A population behind a Linear, and maybe a readout that does not fire."""
+    rng = np.random.default_rng(4)
+    weight = rng.integers(-48, 64, (NEURONS, 6)) / 64
+    nodes: dict[str, nir.NIRNode] = {
+        "in": nir.Input(np.array([6])),
+        "w": nir.Linear(weight.astype(np.float32)),
+        "cells": model(rng),
+    }
+    edges = [("in", "w"), ("w", "cells")]
+    last = "cells"
+    if readout:
+        last = "memory"
+        nodes["memory"] = nir.LI(same(5 * DT), same(5.0), same(0.0))
+        edges.append(("cells", "memory"))
+    nodes["out"] = nir.Output(np.array([NEURONS]))
+    return SpikingGraph.build(nodes, [*edges, (last, "out")], {"dt": DT})
+
+
+def given(samples: int = SAMPLES) -> np.ndarray:
+    rng = np.random.default_rng(samples)
+    return rng.integers(-1, 3, (STEPS, samples, 6)).astype(np.float32)
+
+
+def plain(monkeypatch: pytest.MonkeyPatch, graph: SpikingGraph, **options: object) -> OnnxExecutable:
+    """Without the operators."""
+    with monkeypatch.context() as patched:
+        patched.setenv("MSENAS_KERNELS", "torch")
+        return OnnxExecutable(graph, OnnxOptions(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("samples", [1, SAMPLES])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_to_the_last_bit(name: str, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, x = network(MODELS[name]), given(samples)
+    ours, theirs = OnnxExecutable(graph, OnnxOptions()), plain(monkeypatch, graph)
+    assert (ours.run(x).ran_on, theirs.run(x).ran_on.count("C kernels")) == (
+        f"{theirs.run(x).ran_on}, C kernels",
+        0,
+    )
+    a, b = (found.run(x, ["cells"], states=True) for found in (ours, theirs))
+    assert 0 < a.spikes["cells"].mean() < 1
+    np.testing.assert_array_equal(a.spikes["cells"], b.spikes["cells"])
+    for state in a.states["cells"]:
+        np.testing.assert_array_equal(a.states["cells"][state], b.states["cells"][state])
+    for node, counts in b.spike_counts.items():
+        assert a.spike_counts[node].dtype == np.int64
+        np.testing.assert_array_equal(a.spike_counts[node], counts)
+    np.testing.assert_array_equal(a.spike_counts["cells"], a.spikes["cells"].sum(axis=(0, 1)))
+    np.testing.assert_array_equal(a.spike_counts["in"], np.count_nonzero(x, axis=(0, 1)))
+    np.testing.assert_array_equal(
+        a.spikes["cells"], targets.compile(graph, "reference").run(x, ["cells"]).spikes["cells"]
+    )
+
+
+def test_what_does_not_fire_stays_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, x = network(MODELS["LIF"], readout=True), given()
+    body = fused(float_body(graph))
+    assert [node.op_type for node in body.nodes if node.domain == OWN_DOMAIN] == ["PopulationCounted"]
+    assert [node.op_type for node in body.nodes if node.domain == DOMAIN] == [*body.functions]
+    ours, theirs = OnnxExecutable(graph, OnnxOptions()).run(x), plain(monkeypatch, graph).run(x)
+    np.testing.assert_array_equal(ours.output, theirs.output)
+
+
+def test_counts_of_channels_in_blocks_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ones = np.ones((32, 5, 3))
+    nodes: dict[str, nir.NIRNode] = {
+        "in": nir.Input(np.array([2, 5, 3])),
+        "conv": nir.Conv2d(
+            (5, 3), rng.normal(size=(32, 2, 3, 3)).astype("f4"), 1, 1, 1, 1, np.zeros(32, "f4")
+        ),
+        "cells": nir.LIF(ones * 4 * DT, ones * 4, ones * 0, ones, ones * 0),
+        "out": nir.Output(np.array([32, 5, 3])),
+    }
+    graph = SpikingGraph.build(nodes, [("in", "conv"), ("conv", "cells"), ("cells", "out")], {"dt": DT})
+    (out,) = fused(blocked(float_body(graph), 8)).counted
+    assert (out.channels, out.block, out.own) == (32, 8, True)
+    x = (rng.random((STEPS, SAMPLES, 2, 5, 3)) < 0.4).astype(np.float32)
+    run = OnnxExecutable(graph, OnnxOptions()).run(x)
+    np.testing.assert_array_equal(run.spike_counts["cells"], run.output.sum(axis=(0, 1)))
+    np.testing.assert_array_equal(run.output, plain(monkeypatch, graph).run(x).output)
+
+
+def test_without_counts_and_in_two_workers() -> None:
+    graph, x = network(MODELS["LIF"]), given(40)
+    run = targets.compile(graph, "onnx").run(x)
+    np.testing.assert_array_equal(run.output, targets.compile(graph, "onnx", counts=False).run(x).output)
+    np.testing.assert_array_equal(run.output, targets.compile(graph, "onnx", workers=2).run(x).output)
+
+
+def test_written_models_hold_no_operator_of_ours() -> None:
+    model = targets.compile(network(MODELS["LIF"]), "onnx").model
+    assert OWN_DOMAIN not in {opset.domain for opset in model.opset_import}
+
+
+def test_a_population_of_many_axes_stays_a_function() -> None:
+    ones = np.ones((1, 2, 1, 2, 1, 2, 2, 2))
+    nodes: dict[str, nir.NIRNode] = {
+        "in": nir.Input(np.array(ones.shape)),
+        "cells": nir.LIF(ones * 4 * DT, ones * 4, ones * 0, ones, ones * 0),
+        "out": nir.Output(np.array(ones.shape)),
+    }
+    graph = SpikingGraph.build(nodes, [("in", "cells"), ("cells", "out")], {"dt": DT})
+    body = fused(float_body(graph))
+    assert OWN_DOMAIN not in {node.domain for node in body.nodes}
+    x = np.random.default_rng(1).random((STEPS, SAMPLES, *ones.shape)).astype(np.float32)
+    expected = targets.compile(graph, "reference").run(x)
+    found = targets.compile(graph, "onnx").run(x)
+    np.testing.assert_array_equal(found.output, expected.output)
+    np.testing.assert_array_equal(found.spike_counts["in"], expected.spike_counts["in"])
+
+
+def test_the_library_is_there_unless_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert library() is not None
+    monkeypatch.setenv("MSENAS_KERNELS", "torch")
+    assert library() is None
