@@ -38,12 +38,13 @@ def fused(body: Body) -> Body:
 def total(out: Counted, summed: str) -> list[NodeProto]:
     """Nodes from what the operators have `summed`, float32 [1, neurons], to the count `out`."""
     attributes = {"channels": out.channels or 1, "block": out.block}
-    flat, shape = f"{out.name}/flat", f"{out.name}/dims"
+    shape = f"{out.name}/dims"
     dims = helper.make_tensor("value", INT64, [len(out.dims)], out.dims)
     return [
-        helper.make_node("Total", [summed], [flat], name=flat, domain=OWN_DOMAIN, **attributes),
         helper.make_node("Constant", [], [shape], name=shape, value=dims),
-        helper.make_node("Reshape", [flat, shape], [out.name], name=out.name),
+        helper.make_node(
+            "Total", [summed, shape], [out.name], name=out.name, domain=OWN_DOMAIN, **attributes
+        ),
     ]
 
 

@@ -1,6 +1,7 @@
 /* Spikes as whole numbers. */
 
-/* Of a sum [1, neurons] in blocks of `block` channels, where it is more than 1, the counts in order, int64 [neurons]. */
+/* Of a sum [1, neurons] in blocks of `block` channels, where it is more than 1, the counts in order, in the shape that
+ * the second input holds. */
 typedef struct {
     api functions;
     int64_t channels, block;
@@ -9,12 +10,15 @@ typedef struct {
 static status add_up(void *own, void *context) {
     const total *k = own;
     const float *sum;
-    int64_t *count, shape[AXES];
+    const int64_t *dims;
+    int64_t *count, shape[AXES], neurons = 1;
     size_t axes;
-    TRY(shape_of(k->functions, context, shape, &axes));
     TRY(input(k->functions, context, 0, &sum));
-    TRY(output(k->functions, context, 0, shape + 1, 1, &count));
-    const int64_t neurons = shape[1], pixels = neurons / k->channels, block = k->block;
+    TRY(input(k->functions, context, 1, &dims));
+    TRY(shape_of(k->functions, context, 1, shape, &axes));
+    TRY(output(k->functions, context, 0, dims, shape[0], &count));
+    for (int64_t i = 0; i < shape[0]; i++) neurons *= dims[i];
+    const int64_t pixels = neurons / k->channels, block = k->block;
     if (block == 1)
         for (int64_t i = 0; i < neurons; i++) count[i] = (int32_t)sum[i];
     else
@@ -40,7 +44,7 @@ static status count_events(void *own, void *context) {
     const float *x;
     int64_t *count, shape[AXES], neurons = 1;
     size_t axes;
-    TRY(shape_of(functions, context, shape, &axes));
+    TRY(shape_of(functions, context, 0, shape, &axes));
     TRY(input(functions, context, 0, &x));
     TRY(output(functions, context, 0, shape + 2, axes - 2, &count));
     for (size_t i = 2; i < axes; i++) neurons *= shape[i];

@@ -10,7 +10,8 @@
 
 static const char *name(const operator *own) { return own->own_name; }
 static const char *provider(const operator *own) { return (void)own, (const char *)0; }
-static int input_type(const operator *own, size_t index) { return (void)own, (void)index, FLOAT; }
+/* The second input of a count is a shape. */
+static int input_type(const operator *own, size_t index) { return own->own_type == INT64 && index ? INT64 : FLOAT; }
 static int output_type(const operator *own, size_t index) { return (void)index, own->own_type; }
 static size_t inputs(const operator *own) { return own->own_inputs; }
 static size_t outputs(const operator *own) { return own->own_outputs; }
@@ -28,15 +29,15 @@ static int single(const operator *own) { return (void)own, 1; }
         .own_inputs = 7 + 2 * (current) + (counted), .own_outputs = 2 + (current) + (counted), .own_type = FLOAT, \
         .has_current = current, .counts = counted                                                                 \
     }
-#define COUNT(text, made, computed)                                                                               \
+#define COUNT(text, number, made, computed)                                                                       \
     {                                                                                                             \
-        OPERATOR, .create = made, .compute = computed, .own_name = text, .own_inputs = 1, .own_outputs = 1,       \
+        OPERATOR, .create = made, .compute = computed, .own_name = text, .own_inputs = number, .own_outputs = 1,  \
         .own_type = INT64                                                                                         \
     }
 static const operator operators[] = {
     POPULATION("Population", 0, 0),        POPULATION("PopulationCounted", 0, 1),
     POPULATION("CurrentPopulation", 1, 0), POPULATION("CurrentPopulationCounted", 1, 1),
-    COUNT("Total", create_total, add_up),  COUNT("Events", create_events, count_events),
+    COUNT("Total", 2, create_total, add_up), COUNT("Events", 1, create_events, count_events),
 };
 
 /* onnxruntime calls this for each session that asks for the library. */

@@ -89,10 +89,10 @@ struct operator_ {
     } while (0)
 
 /* Where the data of an input or of an output are. */
-static status input(api functions, const void *context, size_t index, const float **data) {
+static status input(api functions, const void *context, size_t index, void *data) {
     const void *value;
     TRY(CALL(functions, GET_INPUT, get_input, context, index, &value));
-    return CALL(functions, TENSOR_DATA, tensor_data, (void *)value, (void **)data);
+    return CALL(functions, TENSOR_DATA, tensor_data, (void *)value, data);
 }
 
 static status output(api functions, void *context, size_t index, const int64_t *shape, size_t axes, void *data) {
@@ -101,11 +101,11 @@ static status output(api functions, void *context, size_t index, const int64_t *
     return CALL(functions, TENSOR_DATA, tensor_data, value, data);
 }
 
-/* The shape of the first input, of up to AXES axes. */
-static status shape_of(api functions, const void *context, int64_t *shape, size_t *axes) {
+/* The shape of an input, of up to AXES axes. */
+static status shape_of(api functions, const void *context, size_t index, int64_t *shape, size_t *axes) {
     const void *value;
     void *found;
-    TRY(CALL(functions, GET_INPUT, get_input, context, 0, &value));
+    TRY(CALL(functions, GET_INPUT, get_input, context, index, &value));
     TRY(CALL(functions, TYPE_AND_SHAPE, type_and_shape, value, &found));
     status failed = CALL(functions, DIMENSIONS_COUNT, dimensions_count, found, axes);
     if (!failed) failed = CALL(functions, DIMENSIONS, dimensions, found, shape, *axes);

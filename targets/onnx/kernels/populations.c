@@ -65,7 +65,7 @@ static status step(void *own, void *context) {
     size_t axes, next = 2, made = 2;
     tile whole = {0};
 
-    TRY(shape_of(k->functions, context, shape, &axes));
+    TRY(shape_of(k->functions, context, 0, shape, &axes));
     for (size_t i = 1; i < axes; i++) neurons *= shape[i];
     TRY(input(k->functions, context, 0, &whole.in));
     TRY(input(k->functions, context, 1, &whole.v));
