@@ -7,6 +7,13 @@ typedef struct {
     int64_t channels, block;
 } total;
 
+/* The channels of a block, which lie side by side, to where each has its pixels. */
+static inline __attribute__((always_inline)) void in_order(int64_t block, int64_t pixels, const float *sum,
+                                                           int64_t *count) {
+    for (int64_t i = 0; i < pixels; i++)
+        for (int64_t c = 0; c < block; c++) count[c * pixels + i] = (int32_t)sum[i * block + c];
+}
+
 static status add_up(void *own, void *context) {
     const total *k = own;
     const float *sum;
@@ -19,13 +26,11 @@ static status add_up(void *own, void *context) {
     TRY(output(k->functions, context, 0, dims, shape[0], &count));
     for (int64_t i = 0; i < shape[0]; i++) neurons *= dims[i];
     const int64_t pixels = neurons / k->channels, block = k->block;
-    if (block == 1)
-        for (int64_t i = 0; i < neurons; i++) count[i] = (int32_t)sum[i];
-    else
-        for (int64_t from = 0; from < k->channels; from += block)
-            for (int64_t c = 0; c < block; c++)
-                for (int64_t i = 0; i < pixels; i++)
-                    count[(from + c) * pixels + i] = (int32_t)sum[from * pixels + i * block + c];
+    for (int64_t at = 0; at < neurons; at += block * pixels) {
+        if (block == 1) in_order(1, pixels, sum + at, count + at);
+        else if (block == 8) in_order(8, pixels, sum + at, count + at);
+        else in_order(block, pixels, sum + at, count + at);
+    }
     return 0;
 }
 
