@@ -176,18 +176,17 @@ class OnnxExecutable:
             return self._sessions[key]
 
     def _run_blocks(self, x: NDArray[np.float32], chosen: _Chosen) -> list[_Values]:
-        size = self.options.batch or self._block_size(x.shape[1])
         chunks = self._run_captured if self._captured else self._run_chunks
         run = chunks if self.options.steps else self._run_whole
 
-        def at(start: int) -> _Values:
-            return run(np.ascontiguousarray(x[:, start : start + size]), chosen)
+        def at(block: slice) -> _Values:
+            return run(np.ascontiguousarray(x[:, block]), chosen)
 
-        starts = range(0, x.shape[1], size)
+        found = self._blocks(x.shape[1])
         if self.options.workers == 1:
-            return [at(start) for start in starts]
+            return [at(block) for block in found]
         with ThreadPoolExecutor(self.options.workers) as workers:
-            return list(workers.map(at, starts))
+            return list(workers.map(at, found))
 
     def _run_whole(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
         kept = self._compiler.folded_bytes * x.shape[0] * x.shape[1]
@@ -236,11 +235,17 @@ class OnnxExecutable:
                 found[value.name] = np.zeros(shape, kind)
         return found
 
-    def _block_size(self, samples: int) -> int:
-        if self.options.provider != "cpu":
-            return samples
-        largest = min(samples, max(1, _BLOCK_BYTES // (_NEURON_BYTES * self._neurons)))
-        return math.ceil(samples / math.ceil(samples / largest))
+    def _blocks(self, samples: int) -> list[slice]:
+        """Blocks of the gpu form's samples, or of about equal sizes and as many for each worker."""
+        options = self.options
+        if options.batch:
+            return [slice(start, start + options.batch) for start in range(0, samples, options.batch)]
+        if options.provider != "cpu":
+            return [slice(0, samples)]
+        largest = max(1, _BLOCK_BYTES // (_NEURON_BYTES * self._neurons))
+        each = math.ceil(samples / (largest * options.workers))
+        count = min(samples, each * options.workers)
+        return [slice(samples * i // count, samples * (i + 1) // count) for i in range(count)]
 
 
 def _carried(found: Mapping[str, Any]) -> dict[str, Value]:
