@@ -22,6 +22,8 @@ from targets.errors import TargetUnavailableError
 from targets.onnx.body import DOMAIN, FLOAT, IR_VERSION, NCHWC, OPSET, Body
 from targets.onnx.session import open_session
 
+# The operator that puts values in blocks; what it gives is named after it.
+INTO_BLOCKS = "ReorderInput"
 # Two blocks of the widest kernels.
 _PROBED = 32
 # What is computed value by value, in any order.
@@ -35,7 +37,7 @@ def block_size() -> int:
     """Channels in a block on this CPU; 1 where onnxruntime's convolutions have no blocks."""
     x = np.arange(2.0 * _PROBED, dtype=np.float32).reshape(1, _PROBED, 1, 2)
     ends = [helper.make_tensor_value_info(name, FLOAT, x.shape) for name in "xy"]
-    node = helper.make_node("ReorderInput", ["x"], ["y"], domain=NCHWC)
+    node = helper.make_node(INTO_BLOCKS, ["x"], ["y"], domain=NCHWC)
     graph = helper.make_graph([node], "probe", ends[:1], ends[1:])
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(NCHWC, 1)]
     model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opsets)
@@ -161,7 +163,7 @@ class _Layout:
         """`value` in blocks."""
         if value in self.channels:
             return value
-        name = self._moved("ReorderInput", value)
+        name = self._moved(INTO_BLOCKS, value)
         self.channels[name] = channels
         return name
 

@@ -108,10 +108,11 @@ class Compiler:
         body = self._body(sorted(key.record), key.states)
         if key.local:
             body = blocked(body, self._block)
+            optimised = complete(body)
             if self._library is not None:
-                body = fused(body)
+                body = fused(body, self._block)
             made = scan_model(body, {}, options.opset, key.folded, key.single)
-            return Made(made, body.side, complete(body), self._library)
+            return Made(made, body.side, optimised, self._library)
         said = metadata(self.graph, options.arithmetic, body, options.precision)
         if key.steps is None:
             return Made(scan_model(body, said, options.opset), body.side)

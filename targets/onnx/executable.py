@@ -262,7 +262,8 @@ def _joined(parts: Sequence[NDArray[Any]], name: str, axis: int) -> NDArray[Any]
     if len(parts) == 1:
         return parts[0]
     if name.endswith("/count"):
-        return np.asarray(np.sum(parts, axis=0))
+        # One after the other: numpy's sum of a list copies all of it first.
+        return sum(parts[1:], start=parts[0])
     return np.concatenate(parts, axis=axis)
 
 

@@ -11,15 +11,24 @@ from copy import copy
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from targets.onnx.body import DOMAIN, INT64, OWN_DOMAIN, Body, Counted
+from targets.onnx.blocked import INTO_BLOCKS
+from targets.onnx.body import DOMAIN, FLOAT, INT64, NCHWC, OWN_DOMAIN, Body, Counted
 from targets.reference.kernels.build import kernels
 
 _PACKAGE = "targets.onnx.kernels"
 # Coefficients in the order of kernels.c, and what stands for one that a population does not read.
 _OF_ALL: Mapping[str, float] = {"gain": 1.0, "decay": 1.0, "leak": 0.0, "threshold": 0.0, "reset": 0.0}
 _OF_CURRENT = "decay_synapse"
+# Attributes of a convolution, without those of blocks, as in convolutions.c.
+_CONVOLUTION = (
+    *("channels", "height", "width", "out", "out_height", "out_width"),
+    *("kernel_height", "kernel_width", "stride_height", "stride_width", "top", "left"),
+)
+# Its output channels are a multiple of these.
+_LANES = 8
 # Axes of a population with its samples, or of an input with its steps too, as AXES in ort.h.
 _AXES = 8
 
@@ -30,9 +39,12 @@ def library() -> str | None:
     return None if found.library is None else found.reason
 
 
-def fused(body: Body) -> Body:
-    """`body`, in float32 and without a profile, with one operator for each population that fires."""
-    return _Fusion(body).body
+def fused(body: Body, block: int = 1) -> Body:
+    """`body`, in float32 and without a profile, with one operator for each population that fires.
+
+    Convolutions over their spikes are operators as well, in plain order or in blocks of `block` (`blocked`).
+    """
+    return _Fusion(body, block).body
 
 
 def total(out: Counted, summed: str) -> list[NodeProto]:
@@ -56,7 +68,8 @@ def events(out: Counted) -> NodeProto:
 class _Fusion:
     """The new body while it grows."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, block: int) -> None:
+        self.block = block
         self.constants = {tensor.name: tensor for tensor in body.constants}
         self.counted = {out.value: out for out in body.counted}
         self.functions = body.functions
@@ -73,6 +86,8 @@ class _Fusion:
 
     def _node(self, node: NodeProto) -> NodeProto:
         """`node`, or the operator in its place."""
+        if node.op_type == "Conv":
+            return self._convolution(node) or node
         if node.domain != DOMAIN:
             return node
         function = self.functions[node.op_type]
@@ -99,6 +114,39 @@ class _Fusion:
         each = sum(self._sized(name, given) << i for i, name in enumerate(read))
         return helper.make_node(kind, inputs, outputs, name=node.name, domain=OWN_DOMAIN, each=each)
 
+    def _convolution(self, node: NodeProto) -> NodeProto | None:
+        """A convolution over the spikes of a population, or nothing where it is of another kind."""
+        x, name, *bias = node.input
+        tensor = self.constants.get(name.removesuffix("/blocks"))
+        shape = self.body.shapes.get(x.removesuffix(f"/{INTO_BLOCKS}"), ())
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if tensor is None or len(shape) != 3 or len(tensor.dims) != 4 or tensor.dims[0] % _LANES:
+            return None
+        out, into, *kernel = tensor.dims
+        pads, strides = given.get("pads", [0, 0, 0, 0]), given.get("strides", [1, 1])
+        if into != shape[0] or any(d != 1 for d in given.get("dilations", [])) or tensor.data_type != FLOAT:
+            return None
+        weights = numpy_helper.to_array(tensor)
+        sizes = [
+            (n + before + after - k) // stride + 1
+            for n, k, stride, before, after in zip(
+                shape[1:], kernel, strides, pads[:2], pads[2:], strict=True
+            )
+        ]
+        blocks = self.block if node.domain == NCHWC else 1
+        rows = self._array(f"{name}/rows", weights.transpose(2, 3, 1, 0).reshape(-1, out))
+        added = bias[0] if bias else self._array(f"{name}/bias", np.zeros(out, np.float32))
+        self.body.shapes[node.output[0]] = (out, *sizes)
+        numbers = dict(zip(_CONVOLUTION, (*shape, out, *sizes, *kernel, *strides, *pads[:2]), strict=True))
+        numbers |= {"block_in": blocks if into % blocks == 0 else 1, "block_out": blocks}
+        return helper.make_node(
+            "SpikingConv", [x, rows, added], node.output, name=node.name, domain=OWN_DOMAIN, **numbers
+        )
+
+    def _array(self, name: str, values: NDArray[np.float32]) -> str:
+        self.constants[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
+        return name
+
     def _threshold(self, node: NodeProto) -> dict[str, str]:
         """The threshold of a population that has a ramp in its place."""
         found = {a.name: a.f for a in node.attribute}
@@ -111,8 +159,7 @@ class _Fusion:
         return given[name] if name in given else self._number(f"/neutral/{neutral:g}", neutral)
 
     def _number(self, name: str, value: float) -> str:
-        self.constants[name] = numpy_helper.from_array(np.array(value, np.float32), name)
-        return name
+        return self._array(name, np.array(value, np.float32))
 
     def _sized(self, name: str, given: Mapping[str, str]) -> bool:
         """Whether a coefficient has a value for each neuron."""

@@ -5,7 +5,22 @@
 
 #include "ort.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+/* Positions of the bits of each byte, one a byte. */
+static uint64_t positions[256];
+
+__attribute__((constructor)) static void fill_positions(void) {
+    for (int value = 0; value < 256; value++)
+        for (int bit = 0, n = 0; bit < 8; bit++)
+            if (value >> bit & 1) positions[value] |= (uint64_t)bit << 8 * n++;
+}
+#endif
+
+
 #include "populations.c"
+#include "convolutions.c"
 #include "counts.c"
 
 static const char *name(const operator *own) { return own->own_name; }
@@ -29,15 +44,17 @@ static int single(const operator *own) { return (void)own, 1; }
         .own_inputs = 7 + 2 * (current) + (counted), .own_outputs = 2 + (current) + (counted), .own_type = FLOAT, \
         .has_current = current, .counts = counted                                                                 \
     }
-#define COUNT(text, number, made, computed)                                                                       \
+#define OTHER(text, number, kind, made, computed)                                                                       \
     {                                                                                                             \
         OPERATOR, .create = made, .compute = computed, .own_name = text, .own_inputs = number, .own_outputs = 1,  \
-        .own_type = INT64                                                                                         \
+        .own_type = kind                                                                                          \
     }
 static const operator operators[] = {
     POPULATION("Population", 0, 0),        POPULATION("PopulationCounted", 0, 1),
     POPULATION("CurrentPopulation", 1, 0), POPULATION("CurrentPopulationCounted", 1, 1),
-    COUNT("Total", 2, create_total, add_up), COUNT("Events", 1, create_events, count_events),
+    OTHER("Total", 2, INT64, create_total, add_up),
+    OTHER("Events", 1, INT64, create_events, count_events),
+    OTHER("SpikingConv", 3, FLOAT, create_convolution, convolve),
 };
 
 /* onnxruntime calls this for each session that asks for the library. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import nir
@@ -177,3 +178,67 @@ def test_the_library_is_there_unless_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert library() is not None
     monkeypatch.setenv("MSENAS_KERNELS", "torch")
     assert library() is None
+
+
+# Channels in and out, size, kernel, stride, padding; blocks are of 8 or 16 channels.
+CONVOLUTIONS = {
+    "in blocks": (32, 64, (9, 6), (3, 3), (1, 1), (1, 1)),
+    "strides": (16, 32, (9, 12), (3, 3), (2, 3), (1, 0)),
+    "wide kernel": (16, 16, (6, 7), (5, 4), (1, 2), (2, 3)),
+    "kernel as large as the input": (16, 8, (4, 5), (4, 5), (1, 1), (0, 0)),
+    "padding beyond the kernel": (16, 16, (3, 3), (2, 2), (2, 2), (3, 3)),
+    "in plain order": (3, 24, (8, 8), (3, 3), (1, 1), (1, 1)),
+    "many channels": (16, 120, (4, 4), (3, 3), (1, 1), (1, 1)),
+    "one pixel": (48, 32, (1, 1), (1, 1), (1, 1), (0, 0)),
+}
+
+
+def convolved(
+    sizes: tuple[int, int, tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]],
+) -> SpikingGraph:
+    """A convolution over the spikes of a population, with weights on a grid on which all sums are exact."""
+    into, out, size, kernel, stride, pad = sizes
+    rng = np.random.default_rng([into, out])
+    weight = rng.integers(-64, 80, (out, into, *kernel)) / 256
+    to = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, pad, strict=True)]
+    cells, more = np.ones((into, *size)), np.ones((out, *to))
+    nodes: dict[str, nir.NIRNode] = {
+        "in": nir.Input(np.array([into, *size])),
+        "cells": nir.IF(cells / DT, cells * 1.5, cells * 0),
+        "conv": nir.Conv2d(size, weight, stride, pad, 1, 1, rng.integers(-32, 64, out) / 256),
+        "more": nir.LIF(more * 4 * DT, more * 4, more * 0, more, more * 0),
+        "out": nir.Output(np.array([out, *to])),
+    }
+    names = list(nodes)
+    return SpikingGraph.build(nodes, list(itertools.pairwise(names)), {"dt": DT})
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_over_spikes(name: str, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = convolved(CONVOLUTIONS[name])
+    rng = np.random.default_rng(7)
+    x = (rng.random((STEPS, SAMPLES, *graph.shapes["in"])) < rate).astype(np.float32)
+    ours, theirs = OnnxExecutable(graph, OnnxOptions()), plain(monkeypatch, graph)
+    assert ours.placement()["CPUExecutionProvider"]["SpikingConv"] == 1
+    names = ["conv", "more"]
+    a, b, c = (found.run(x, names) for found in (ours, theirs, targets.compile(graph, "reference")))
+    assert b.spikes["conv"].any()
+    for node in names:
+        np.testing.assert_array_equal(a.spikes[node], b.spikes[node])
+        np.testing.assert_array_equal(a.spikes[node], c.spikes[node])
+
+
+@pytest.mark.parametrize("change", ["groups", "dilation", "channels"])
+def test_other_convolutions_stay_as_they_are(change: str) -> None:
+    into, out, size = 16, 12 if change == "channels" else 16, (6, 6)
+    dilation, groups = (2 if change == "dilation" else 1), (4 if change == "groups" else 1)
+    graph = convolved((into, out, size, (3, 3), (1, 1), (1, 1)))
+    conv = graph.nodes["conv"]
+    weight = conv.weight[:, : into // groups]
+    nodes = dict(graph.nodes) | {"conv": nir.Conv2d(size, weight, 1, dilation, dilation, groups, conv.bias)}
+    graph = SpikingGraph.build(nodes, graph.edges, {"dt": DT})
+    x = (np.random.default_rng(3).random((STEPS, SAMPLES, *graph.shapes["in"])) < 0.3).astype(np.float32)
+    executable = OnnxExecutable(graph, OnnxOptions())
+    assert "SpikingConv" not in executable.placement()["CPUExecutionProvider"]
+    np.testing.assert_array_equal(executable.run(x).output, targets.compile(graph, "reference").run(x).output)
