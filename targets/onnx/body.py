@@ -60,7 +60,7 @@ class Counted:
 
     Of a model input, the values that are not zero. Sums are float32, exact below 2^24 in one call.
     The value lies in blocks of `block` where it has `channels` (`blocked`). It is `own` where our operators
-    count it (`operators`): a population's then goes from `name/sum/before` to `name/sum/after`.
+    count it (`operators`): a population's spikes of a step are `name/bits` then.
     """
 
     name: str

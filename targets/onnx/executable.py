@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +262,8 @@ def _joined(parts: Sequence[NDArray[Any]], name: str, axis: int) -> NDArray[Any]
     if len(parts) == 1:
         return parts[0]
     if name.endswith("/count"):
-        # One after the other: numpy's sum of a list copies all of it first.
-        return sum(parts[1:], start=parts[0])
+        # In place: numpy's sum of a list copies all of it first.
+        return reduce(np.ndarray.__iadd__, parts)
     return np.concatenate(parts, axis=axis)
 
 

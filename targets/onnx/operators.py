@@ -47,16 +47,14 @@ def fused(body: Body, block: int = 1) -> Body:
     return _Fusion(body, block).body
 
 
-def total(out: Counted, summed: str) -> list[NodeProto]:
-    """Nodes from what the operators have `summed`, float32 [1, neurons], to the count `out`."""
+def total(out: Counted, bits: str) -> list[NodeProto]:
+    """Nodes from a population's spikes as `bits`, uint8 [T, B, neurons / 8], to the count `out`."""
     attributes = {"channels": out.channels or 1, "block": out.block}
     shape = f"{out.name}/dims"
     dims = helper.make_tensor("value", INT64, [len(out.dims)], out.dims)
     return [
         helper.make_node("Constant", [], [shape], name=shape, value=dims),
-        helper.make_node(
-            "Total", [summed, shape], [out.name], name=out.name, domain=OWN_DOMAIN, **attributes
-        ),
+        helper.make_node("Total", [bits, shape], [out.name], name=out.name, domain=OWN_DOMAIN, **attributes),
     ]
 
 
@@ -109,8 +107,7 @@ class _Fusion:
         if out is not None:
             kind = f"{kind}Counted"
             self.counted[out.value] = replace(out, own=True)
-            inputs.append(f"{out.name}/sum/before")
-            outputs.append(f"{out.name}/sum/after")
+            outputs.append(f"{out.name}/bits")
         each = sum(self._sized(name, given) << i for i, name in enumerate(read))
         return helper.make_node(kind, inputs, outputs, name=node.name, domain=OWN_DOMAIN, each=each)
 

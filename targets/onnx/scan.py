@@ -50,7 +50,9 @@ class _Scans:
         self.constants: list[TensorProto] = []
         self.once = {o for part in parts if part.folded for node in part.nodes for o in node.output}
         # Spikes of all samples, [1, neurons], so that a step reads and writes them once.
-        self.sums = {f"{o.name}/sum": prod(o.dims) for o in body.counted if o.value not in self.once}
+        self.sums = {
+            f"{o.name}/sum": prod(o.dims) for o in body.counted if not (o.own or o.value in self.once)
+        }
         self.series = {f"{name}/now": name for name, _ in body.inputs}
         self.flat: dict[str, str] = {}
 
@@ -76,10 +78,10 @@ class _Scans:
         nodes = list(part.nodes)
         for out in self.body.counted:
             if out.value in inside:
-                flat, total = f"{out.name}/sum/flat", f"{out.name}/sum/after"
-                kept[f"{out.name}/sum"] = total
                 if out.own:
                     continue
+                flat, total = f"{out.name}/sum/flat", f"{out.name}/sum/after"
+                kept[f"{out.name}/sum"] = total
                 added = [flat, f"{out.name}/sum/before"]
                 kind, inputs = ("Add", added) if self.single else ("Gemm", ["/ones", *added])
                 nodes += [
@@ -90,6 +92,8 @@ class _Scans:
         # A loop that nothing drives still needs to know the number of steps.
         entering = found or [f"{self.body.inputs[0][0]}/now"]
         leaving = {out.value: out.name for out in self.body.emitted if out.value in inside}
+        bits = [f"{out.name}/bits" for out in self.body.counted if out.own and out.value in inside]
+        leaving |= {value: f"{value}/series" for value in bits}
         for value in self._crossing(inside - leaving.keys(), number):
             copied = f"{value}/crossing" if value in kept.values() else value
             if copied != value:
@@ -118,7 +122,12 @@ class _Scans:
         """A Scan's body: states and this step's inputs to states and this step's outputs."""
         inputs = {f"{name}/now": ["B", *dims] for name, dims in self.body.inputs}
         shapes = {value: (FLOAT, ["B", *dims]) for value, dims in self.body.shapes.items()}
-        outputs = shapes | {out.value: (out.dtype, ["B", *out.dims]) for out in self.body.emitted}
+        bits = {
+            f"{out.name}/bits": (TensorProto.UINT8, ["B", -(-prod(out.dims) // 8)])
+            for out in self.body.counted
+            if out.own
+        }
+        outputs = bits | shapes | {out.value: (out.dtype, ["B", *out.dims]) for out in self.body.emitted}
 
         def typed(name: str, state: str) -> ValueInfoProto:
             if state in self.sums:
@@ -216,8 +225,10 @@ class _Scans:
         for out in self.body.counted:
             if out in late:
                 continue
-            summed = f"{out.name}/sum/final"
-            self.nodes += total(out, summed) if out.own else finished(out, summed, flat=True)
+            if out.own:
+                self.nodes += total(out, f"{out.name}/bits/series")
+            else:
+                self.nodes += finished(out, f"{out.name}/sum/final", flat=True)
             outputs.append(helper.make_tensor_value_info(out.name, INT64, list(out.dims)))
         own = [out for out in self.body.counted_inputs if out.own]
         self.nodes += [events(out) for out in own]

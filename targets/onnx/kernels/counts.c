@@ -1,36 +1,77 @@
 /* Spikes as whole numbers. */
 
-/* Of a sum [1, neurons] in blocks of `block` channels, where it is more than 1, the counts in order, in the shape that
- * the second input holds. */
+/* Rows of bits whose sums fit a byte. */
+#define ROWS 255
+
+/* Of the spikes of a population as bits, uint8 [T, B, neurons / 8], their counts, int64 in the shape that the second input
+ * holds; the neurons lie in blocks of `block` channels where that is more than 1. */
 typedef struct {
     api functions;
     int64_t channels, block;
 } total;
 
+/* Adds the bits of 32 neurons in `rows` rows, which are `apart` bytes from each other. */
+static inline void add_bits(const uint8_t *bits, int64_t rows, int64_t apart, int32_t *count) {
+    uint8_t sum[32];
+#if defined(__AVX2__)
+    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i which = _mm256_set1_epi64x(0x8040201008040201);
+    __m256i found = _mm256_setzero_si256();
+    for (int64_t r = 0; r < rows; r++, bits += apart) {
+        int32_t word;
+        memcpy(&word, bits, sizeof word);
+        __m256i one = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), which);
+        found = _mm256_sub_epi8(found, _mm256_cmpeq_epi8(one, which));
+    }
+    _mm256_storeu_si256((__m256i *)sum, found);
+#else
+    memset(sum, 0, sizeof sum);
+    for (int64_t r = 0; r < rows; r++, bits += apart)
+        for (int i = 0; i < 32; i++) sum[i] += bits[i / 8] >> i % 8 & 1;
+#endif
+    for (int i = 0; i < 32; i++) count[i] += sum[i];
+}
+
 /* The channels of a block, which lie side by side, to where each has its pixels. */
-static inline __attribute__((always_inline)) void in_order(int64_t block, int64_t pixels, const float *sum,
+static inline __attribute__((always_inline)) void in_order(int64_t block, int64_t pixels, const int32_t *found,
                                                            int64_t *count) {
     for (int64_t i = 0; i < pixels; i++)
-        for (int64_t c = 0; c < block; c++) count[c * pixels + i] = (int32_t)sum[i * block + c];
+        for (int64_t c = 0; c < block; c++) count[c * pixels + i] = found[i * block + c];
 }
 
 static status add_up(void *own, void *context) {
     const total *k = own;
-    const float *sum;
+    const uint8_t *bits;
     const int64_t *dims;
-    int64_t *count, shape[AXES], neurons = 1;
+    int64_t *count, axis, shape[AXES], neurons = 1;
     size_t axes;
-    TRY(input(k->functions, context, 0, &sum));
+    TRY(input(k->functions, context, 0, &bits));
     TRY(input(k->functions, context, 1, &dims));
-    TRY(shape_of(k->functions, context, 1, shape, &axes));
-    TRY(output(k->functions, context, 0, dims, shape[0], &count));
-    for (int64_t i = 0; i < shape[0]; i++) neurons *= dims[i];
-    const int64_t pixels = neurons / k->channels, block = k->block;
-    for (int64_t at = 0; at < neurons; at += block * pixels) {
-        if (block == 1) in_order(1, pixels, sum + at, count + at);
-        else if (block == 8) in_order(8, pixels, sum + at, count + at);
-        else in_order(block, pixels, sum + at, count + at);
+    TRY(shape_of(k->functions, context, 1, &axis, &axes));
+    TRY(output(k->functions, context, 0, dims, axis, &count));
+    TRY(shape_of(k->functions, context, 0, shape, &axes));
+    for (int64_t i = 0; i < axis; i++) neurons *= dims[i];
+    const int64_t rows = shape[0] * shape[1], apart = shape[2], block = k->block, pixels = neurons / k->channels;
+    int32_t *found = calloc(neurons + 32, sizeof *found);
+    if (!found) return no_memory(k->functions);
+    for (int64_t from = 0; from < rows; from += ROWS) {
+        const int64_t some = rows - from < ROWS ? rows - from : ROWS;
+        const uint8_t *first = bits + from * apart;
+        int64_t at = 0;
+        for (; at + 4 <= apart; at += 4) add_bits(first + at, some, apart, found + 8 * at);
+        /* What is left of a row, without reading behind it. */
+        for (int64_t r = 0; at < apart && r < some; r++) {
+            uint8_t last[4] = {0};
+            memcpy(last, first + r * apart + at, apart - at);
+            add_bits(last, 1, 4, found + 8 * at);
+        }
     }
+    for (int64_t at = 0; at < neurons; at += block * pixels) {
+        if (block == 1) in_order(1, pixels, found + at, count + at);
+        else if (block == 8) in_order(8, pixels, found + at, count + at);
+        else in_order(block, pixels, found + at, count + at);
+    }
+    free(found);
     return 0;
 }
 

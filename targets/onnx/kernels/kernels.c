@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ort.h"
 
@@ -25,9 +26,14 @@ __attribute__((constructor)) static void fill_positions(void) {
 
 static const char *name(const operator *own) { return own->own_name; }
 static const char *provider(const operator *own) { return (void)own, (const char *)0; }
-/* The second input of a count is a shape. */
-static int input_type(const operator *own, size_t index) { return own->own_type == INT64 && index ? INT64 : FLOAT; }
-static int output_type(const operator *own, size_t index) { return (void)index, own->own_type; }
+/* The second input of a total is a shape. */
+static int input_type(const operator *own, size_t index) {
+    return index && own->own_output == INT64 ? INT64 : index ? FLOAT : own->own_input;
+}
+/* The last output of a population that counts is bits. */
+static int output_type(const operator *own, size_t index) {
+    return own->counts && index + 1 == own->own_outputs ? UINT8 : own->own_output;
+}
 static size_t inputs(const operator *own) { return own->own_inputs; }
 static size_t outputs(const operator *own) { return own->own_outputs; }
 /* Required, and in the provider's memory. */
@@ -40,22 +46,27 @@ static int single(const operator *own) { return (void)own, 1; }
     .input_memory = plain, .many = {single, single, single, single}
 #define POPULATION(text, current, counted)                                                                        \
     {                                                                                                             \
-        OPERATOR, .create = create_population, .compute = step, .own_name = text,                                 \
-        .own_inputs = 7 + 2 * (current) + (counted), .own_outputs = 2 + (current) + (counted), .own_type = FLOAT, \
+        OPERATOR, .create = create_population, .compute = step, .own_name = text, .own_input = FLOAT,             \
+        .own_output = FLOAT, .own_inputs = 7 + 2 * (current), .own_outputs = 2 + (current) + (counted),           \
         .has_current = current, .counts = counted                                                                 \
     }
-#define OTHER(text, number, kind, made, computed)                                                                       \
+#define OTHER(text, given, made, number, start, run)                                                              \
     {                                                                                                             \
-        OPERATOR, .create = made, .compute = computed, .own_name = text, .own_inputs = number, .own_outputs = 1,  \
-        .own_type = kind                                                                                          \
+        OPERATOR, .create = start, .compute = run, .own_name = text, .own_input = given, .own_output = made,      \
+        .own_inputs = number, .own_outputs = 1                                                                    \
     }
 static const operator operators[] = {
-    POPULATION("Population", 0, 0),        POPULATION("PopulationCounted", 0, 1),
-    POPULATION("CurrentPopulation", 1, 0), POPULATION("CurrentPopulationCounted", 1, 1),
-    OTHER("Total", 2, INT64, create_total, add_up),
-    OTHER("Events", 1, INT64, create_events, count_events),
-    OTHER("SpikingConv", 3, FLOAT, create_convolution, convolve),
+    POPULATION("Population", 0, 0),
+    POPULATION("PopulationCounted", 0, 1),
+    POPULATION("CurrentPopulation", 1, 0),
+    POPULATION("CurrentPopulationCounted", 1, 1),
+    OTHER("SpikingConv", FLOAT, FLOAT, 3, create_convolution, convolve),
+    OTHER("Total", UINT8, INT64, 2, create_total, add_up),
+    OTHER("Events", FLOAT, INT64, 1, create_events, count_events),
 };
+#undef OPERATOR
+#undef POPULATION
+#undef OTHER
 
 /* onnxruntime calls this for each session that asks for the library. */
 status RegisterCustomOps(void *options, const api_base *base) {

@@ -8,6 +8,7 @@
 #define API_VERSION 16
 /* Types of elements. */
 #define FLOAT 1
+#define UINT8 2
 #define INT64 7
 /* A code of a status. */
 #define FAIL 1
@@ -72,11 +73,12 @@ struct operator_ {
     status (*compute)(void *kernel, void *context);
     /* Of later versions, never called. */
     const void *later[16];
-    /* Ours: its name, the numbers of its inputs and outputs, the type of these, and of a population whether it has a
-     * current and counts. */
+    /* Ours: its name, the types of its first input and output, the numbers of its inputs and outputs, and of a population
+     * whether it has a current and counts. */
     const char *own_name;
+    int own_input, own_output;
     size_t own_inputs, own_outputs;
-    int own_type, has_current, counts;
+    int has_current, counts;
 };
 
 /* Axes of a value and of its samples and steps, as in operators.py. */

@@ -1,7 +1,7 @@
 /* Populations of neurons, one step a call; equations and the order of operations as in targets.graph.dynamics. Compiled
  * without contraction, so that nothing is rounded once where the equations round twice. */
 
-/* Neurons that are updated together: their coefficients and counts stay near for all samples. */
+/* Neurons that are updated together, a multiple of 8: their coefficients stay near for all samples. */
 #define TILE 512
 
 /* Coefficients in the order of the inputs; bit i of `each` is set where coefficient i has a value a neuron. */
@@ -15,46 +15,57 @@ typedef struct {
 
 /* One sample's neurons of a tile. */
 typedef struct {
-    const float *in, *u, *v, *count;
-    float *u_next, *v_next, *spikes, *count_next;
+    const float *in, *u, *v;
+    float *u_next, *v_next, *spikes;
 } tile;
 
-/* No neuron reads what another one writes, though a count may be where it was. */
-#define NEURONS(has_current, counts, value)                                      \
-    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) {                       \
-        float driven = value(GAIN) * t.in[i];                                    \
-        if (has_current) {                                                       \
-            driven = value(DECAY_SYNAPSE) * t.u[i] + driven;                     \
-            t.u_next[i] = driven;                                                \
-        }                                                                        \
-        float v = (value(DECAY) * t.v[i] + driven) + value(LEAK);                \
-        int fired = v > value(THRESHOLD);                                        \
-        t.v_next[i] = fired ? value(RESET) : v;                                  \
-        t.spikes[i] = fired ? 1.0f : 0.0f;                                       \
-        if (counts) t.count_next[i] = t.count[i] + (fired ? 1.0f : 0.0f);        \
+/* No neuron reads what another one writes. */
+#define NEURONS(has_current, value)                               \
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) {        \
+        float driven = value(GAIN) * t.in[i];                     \
+        if (has_current) {                                        \
+            driven = value(DECAY_SYNAPSE) * t.u[i] + driven;      \
+            t.u_next[i] = driven;                                 \
+        }                                                         \
+        float v = (value(DECAY) * t.v[i] + driven) + value(LEAK); \
+        int fired = v > value(THRESHOLD);                         \
+        t.v_next[i] = fired ? value(RESET) : v;                   \
+        t.spikes[i] = fired ? 1.0f : 0.0f;                        \
     }
 #define SAME(c) one[c]
 #define EACH(c) all[c][i]
 
 /* `all`: coefficients of the tile's neurons; `one`: where they all share them. */
-static inline __attribute__((always_inline)) void update(int has_current, int counts, int64_t n, const float *one,
-                                                         const float *const *all, tile t) {
-    if (all) {
-        NEURONS(has_current, counts, EACH)
+static void update(int has_current, int64_t n, const float *one, const float *const *all, tile t) {
+    if (has_current && all) {
+        NEURONS(1, EACH)
+    } else if (has_current) {
+        NEURONS(1, SAME)
+    } else if (all) {
+        NEURONS(0, EACH)
     } else {
-        NEURONS(has_current, counts, SAME)
+        NEURONS(0, SAME)
     }
 }
 
-static void update_as(const operator *kind, int64_t n, const float *one, const float *const *all, tile t) {
-    if (kind->has_current && kind->counts) update(1, 1, n, one, all, t);
-    else if (kind->has_current) update(1, 0, n, one, all, t);
-    else if (kind->counts) update(0, 1, n, one, all, t);
-    else update(0, 0, n, one, all, t);
+/* `n` spikes as bits, the last ones of the last byte empty. */
+static void pack(const float *spikes, int64_t n, uint8_t *bits) {
+    int64_t i = 0;
+#if defined(__AVX2__)
+    for (; i + 8 <= n; i += 8)
+        /* The third bit of 1 is set, and nothing of 0. */
+        *bits++ = _mm256_movemask_ps(
+            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_loadu_ps(spikes + i)), 2)));
+#endif
+    for (; i < n; i += 8) {
+        uint8_t byte = 0;
+        for (int bit = 0; bit < 8 && i + bit < n; bit++) byte |= (spikes[i + bit] != 0) << bit;
+        *bits++ = byte;
+    }
 }
 
-/* Inputs: current [B, ...], v, the coefficients up to the reset, then u and its decay, then the count [1, neurons].
- * Outputs: v, spikes, then u, then the count. */
+/* Inputs: current [B, ...], v, the coefficients up to the reset, then u and its decay. Outputs: v, spikes, then u, then
+ * the spikes as bits, uint8 [B, neurons / 8]. */
 static status step(void *own, void *context) {
     const population *k = own;
     const operator *kind = k->kind;
@@ -63,6 +74,7 @@ static status step(void *own, void *context) {
     const float *given[COEFFICIENTS], *all[COEFFICIENTS];
     int64_t shape[AXES], neurons = 1;
     size_t axes, next = 2, made = 2;
+    uint8_t *bits = 0;
     tile whole = {0};
 
     TRY(shape_of(k->functions, context, 0, shape, &axes));
@@ -78,9 +90,8 @@ static status step(void *own, void *context) {
         TRY(output(k->functions, context, made++, shape, axes, &whole.u_next));
     }
     if (kind->counts) {
-        const int64_t flat[] = {1, neurons};
-        TRY(input(k->functions, context, next, &whole.count));
-        TRY(output(k->functions, context, made, flat, 2, &whole.count_next));
+        const int64_t packed[] = {shape[0], (neurons + 7) / 8};
+        TRY(output(k->functions, context, made, packed, 2, &bits));
     }
     for (int c = 0; c < coefficients; c++) {
         one[c] = *given[c];
@@ -92,11 +103,10 @@ static status step(void *own, void *context) {
         for (int c = 0; c < coefficients; c++) all[c] = k->each >> c & 1 ? given[c] + from : held[c];
         for (int64_t b = 0; b < shape[0]; b++) {
             int64_t at = b * neurons + from;
-            /* The second sample adds to what the first one has counted. */
-            const float *count = (b ? whole.count_next : whole.count) + from;
-            tile t = {whole.in + at,     whole.u + at,      whole.v + at,      count,
-                      whole.u_next + at, whole.v_next + at, whole.spikes + at, whole.count_next + from};
-            update_as(kind, n, one, k->each ? all : 0, t);
+            tile t = {whole.in + at,     whole.u + at,      whole.v + at,
+                      whole.u_next + at, whole.v_next + at, whole.spikes + at};
+            update(kind->has_current, n, one, k->each ? all : 0, t);
+            if (bits) pack(t.spikes, n, bits + b * ((neurons + 7) / 8) + from / 8);
         }
     }
     return 0;
