@@ -1,7 +1,8 @@
-"""Populations and counts as operators of our own in compiled C, `kernels/kernels.c`.
+"""Populations, convolutions over their spikes, and counts as operators of our own in compiled C (`kernels`).
 
-onnxruntime runs a population as five kernels or more, each of which reads and writes all neurons; here it is
-one, which counts the spikes too. Such a model runs on this machine and is never written.
+onnxruntime runs a population as five kernels or more, each of which reads and writes all neurons, and its
+convolutions multiply by every 0; here a population is one operator, and a convolution adds the weights of
+what spikes. Such a model runs on this machine and is never written.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from targets.onnx.body import DOMAIN, FLOAT, INT64, NCHWC, OWN_DOMAIN, Body, Cou
 from targets.reference.kernels.build import kernels
 
 _PACKAGE = "targets.onnx.kernels"
-# Coefficients in the order of kernels.c, and what stands for one that a population does not read.
+# Coefficients in the order of populations.c, and what stands for one that a population does not read.
 _OF_ALL: Mapping[str, float] = {"gain": 1.0, "decay": 1.0, "leak": 0.0, "threshold": 0.0, "reset": 0.0}
 _OF_CURRENT = "decay_synapse"
 # Attributes of a convolution, without those of blocks, as in convolutions.c.
@@ -71,9 +72,11 @@ class _Fusion:
         self.constants = {tensor.name: tensor for tensor in body.constants}
         self.counted = {out.value: out for out in body.counted}
         self.functions = body.functions
+        self.spikes: dict[str, tuple[int, ...]] = {}
         self.body = copy(body)
         self.body.shapes = dict(body.shapes)
         self.body.nodes = [self._node(node) for node in body.nodes]
+        self.body.shapes |= self.spikes
         self.body.constants = list(self.constants.values())
         self.body.counted = [self.counted[out.value] for out in body.counted]
         self.body.counted_inputs = [
@@ -84,7 +87,8 @@ class _Fusion:
 
     def _node(self, node: NodeProto) -> NodeProto:
         """`node`, or the operator in its place."""
-        if node.op_type == "Conv":
+        # Weights beside the model stay where they are.
+        if node.op_type == "Conv" and self.body.side is None:
             return self._convolution(node) or node
         if node.domain != DOMAIN:
             return node
@@ -94,7 +98,7 @@ class _Fusion:
         shape = self.body.states[given["v"].removesuffix("/before")].dims
         if "spikes" not in made or shape is None or len(shape) >= _AXES:
             return node
-        self.body.shapes[made["spikes"]] = shape
+        self.spikes[made["spikes"]] = shape
         given |= self._threshold(node)
         kind, inputs, outputs = "Population", [given["S"], given["v"]], [made["v_next"], made["spikes"]]
         inputs += [self._coefficient(name, given) for name in _OF_ALL]
@@ -115,7 +119,7 @@ class _Fusion:
         """A convolution over the spikes of a population, or nothing where it is of another kind."""
         x, name, *bias = node.input
         tensor = self.constants.get(name.removesuffix("/blocks"))
-        shape = self.body.shapes.get(x.removesuffix(f"/{INTO_BLOCKS}"), ())
+        shape = self.spikes.get(x.removesuffix(f"/{INTO_BLOCKS}"), ())
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if tensor is None or len(shape) != 3 or len(tensor.dims) != 4 or tensor.dims[0] % _LANES:
             return None

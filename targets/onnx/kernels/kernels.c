@@ -19,7 +19,6 @@ __attribute__((constructor)) static void fill_positions(void) {
 }
 #endif
 
-
 #include "populations.c"
 #include "convolutions.c"
 #include "counts.c"

@@ -242,3 +242,29 @@ def test_other_convolutions_stay_as_they_are(change: str) -> None:
     executable = OnnxExecutable(graph, OnnxOptions())
     assert "SpikingConv" not in executable.placement()["CPUExecutionProvider"]
     np.testing.assert_array_equal(executable.run(x).output, targets.compile(graph, "reference").run(x).output)
+
+
+def test_a_convolution_over_no_spikes_multiplies() -> None:
+    graph = convolved((16, 16, (6, 6), (3, 3), (1, 1), (1, 1)))
+    second = nir.Conv2d((6, 6), graph.nodes["conv"].weight / 4, 1, 1, 1, 1, np.zeros(16))
+    nodes = dict(graph.nodes) | {"second": second}
+    edges = [edge for edge in graph.edges if edge != ("conv", "more")]
+    graph = SpikingGraph.build(nodes, [*edges, ("conv", "second"), ("second", "more")], {"dt": DT})
+    x = (np.random.default_rng(3).random((STEPS, SAMPLES, *graph.shapes["in"])) < 0.3).astype(np.float32)
+    executable = OnnxExecutable(graph, OnnxOptions())
+    placed = executable.placement()["CPUExecutionProvider"]
+    assert (placed["SpikingConv"], placed["Conv"]) == (1, 1)
+    found, expected = executable.run(x, ["second"]), targets.compile(graph, "reference").run(x, ["second"])
+    assert 0 < found.output.mean() < 1
+    np.testing.assert_array_equal(found.spikes["second"], expected.spikes["second"])
+    np.testing.assert_array_equal(found.output, expected.output)
+
+
+def test_weights_beside_the_model_stay_there() -> None:
+    graph = convolved(CONVOLUTIONS["in blocks"])
+    x = (np.random.default_rng(3).random((STEPS, SAMPLES, *graph.shapes["in"])) < 0.3).astype(np.float32)
+    executable = OnnxExecutable(graph, OnnxOptions(inline_bytes=1 << 12))
+    assert "SpikingConv" not in executable.placement()["CPUExecutionProvider"]
+    np.testing.assert_array_equal(
+        executable.run(x).output, OnnxExecutable(graph, OnnxOptions()).run(x).output
+    )
