@@ -8,12 +8,13 @@
 
 In each round every variant runs once, in turn; a ratio is the median over rounds of the peer's processor
 time over ours. `torch-compile` takes minutes to compile and runs only where `--peers` names it. Ours is
-`targets.compile(graph, "onnx").run(x)` in the portable form, counts of every neuron's spikes included.
+`targets.compile(graph, "onnx").run(x)` in the portable form, counts of every neuron's spikes included, with
+our operators in C for populations and for convolutions over spikes; `plain` is onnxruntime without them.
 `counting` is its time over that without counts, `gpu_form` the time of the unrolled form on the CPU over
 it (chunks of at most 10 steps, blocks of at most 4 samples), `build_ms` how long our session takes to open,
 `limits` its time over that of the dense network at this core's peak (`executor_limits.py`), `two_workers`
 the wall time of one worker over that of two, where there are several blocks.
-`differing` are spikes of all populations in which a peer, the gpu form or the reference differs.
+`differing` are spikes of all populations in which a peer, either other form or the reference differs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import sys
 import time
@@ -60,12 +62,20 @@ class Variants:
         self.bare = targets.compile(self.graph, "onnx", counts=False)
         self.gpu = targets.compile(self.graph, "onnx", form="gpu", **size)
         self.two = targets.compile(self.graph, "onnx", workers=2)
+        kernels = os.environ.get("MSENAS_KERNELS")
+        os.environ["MSENAS_KERNELS"] = "torch"
+        self.plain = targets.compile(self.graph, "onnx")
+        if kernels is None:
+            del os.environ["MSENAS_KERNELS"]
+        else:
+            os.environ["MSENAS_KERNELS"] = kernels
 
     def calls(self) -> dict[str, Callable[[], object]]:
         """What runs in a round."""
         return {
             OURS: lambda: self.portable.run(self.x),
             "gpu": lambda: self.gpu.run(self.x),
+            "plain": lambda: self.plain.run(self.x),
         }
 
     def build_s(self) -> float:
@@ -82,7 +92,7 @@ def differing(ours: Variants, peers: Mapping[str, nn.Module]) -> dict[str, int]:
     """Spikes of all populations in which each other way and we differ."""
     names = ours.graph.populations
     own = ours.portable.run(ours.x, names).spikes
-    others = {"reference": targets.compile(ours.graph, "reference"), "gpu": ours.gpu}
+    others = {"reference": targets.compile(ours.graph, "reference"), "gpu": ours.gpu, "plain": ours.plain}
     runs = {name: other.run(ours.x, names).spikes for name, other in others.items()}
     for name, module in peers.items():
         record: dict[str, list[Tensor]] = {}
@@ -155,6 +165,7 @@ def _row(
         "differing_from": found,
         "ratios": {name: over(name, OURS) for name in times if name in PEERS},
         "limits": {"dense": over(OURS, "dense")},
+        "plain": over("plain", OURS),
         "gpu_form": over("gpu", OURS),
         "build_ms": 1e3 * statistics.median(times["build"]),
         "cpu_s": {name: statistics.median(values) for name, values in times.items()},
@@ -186,14 +197,18 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The report for a person."""
     names = sorted({name for case in found["cases"] for name in case["ratios"]}, key=list(PEERS).index)
-    head = ["net", "T", "B", "ours ms", *names, "over dense", "counting", "gpu form", "build ms"]
+    head = ["net", "T", "B", "ours ms", *names, "plain", "over dense", "counting", "gpu form", "build ms"]
     head += ["two workers", "differing"]
     lines = []
     for case in found["cases"]:
         ratios = [f"{case['ratios'][n]:.2f}x" if n in case["ratios"] else "-" for n in names]
         differ = ", ".join(f"{n} {d}" for n, d in case["differing_from"].items() if d) or "0"
         first = [case["name"], str(case["steps"]), str(case["batch"]), f"{1e3 * case['cpu_s'][OURS]:.2f}"]
-        rest = [f"{case['limits']['dense']:.2f}x", f"{100 * (case['counting'] - 1):+.0f} %"]
+        rest = [
+            f"{case['plain']:.2f}x",
+            f"{case['limits']['dense']:.2f}x",
+            f"{100 * (case['counting'] - 1):+.0f} %",
+        ]
         rest += [f"{case['gpu_form']:.2f}x", f"{case['build_ms']:.1f}"]
         rest += [f"{case['two_workers']:.2f}x" if case["two_workers"] else "-", differ]
         lines.append([*first, *ratios, *rest])
