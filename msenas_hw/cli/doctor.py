@@ -16,6 +16,9 @@ PACKAGES = (
     "scipy", "safetensors", "matplotlib", "ray", "optuna",
 )  # fmt: skip
 
+# Targets with kernels in C.
+KERNELS = ("reference", "loihi", "onnx")
+
 
 def doctor(
     install_lava: Annotated[
@@ -23,7 +26,7 @@ def doctor(
     ] = False,
     form: Output = Format.TABLE,
 ) -> None:
-    """Show versions, which targets are available and why not, and what runs the executor."""
+    """Show versions, which targets are available and why not, and whose C kernels are compiled."""
     import targets
     from targets.reference.kernels.build import kernels
 
@@ -40,18 +43,21 @@ def doctor(
         for one in found
     ]
     lava = _lava()
-    running = kernels()
+    compiled = [
+        {"kernels": name, "compiled": made.library is not None, "reason": made.reason}
+        for name in KERNELS
+        for made in [kernels(package=f"targets.{name}.kernels")]
+    ]
     report = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {one["package"]: one["version"] for one in versions},
         "targets": state,
         "lava": lava,
-        "kernels": {"running": running.said, "reason": running.reason},
+        "kernels": compiled,
     }
     machine = [{"python": report["python"], "platform": report["platform"]}]
-    executor = [{"executor": running.said, "reason": running.reason}]
-    emit(form, report, machine, versions, state, [lava] if lava else [], executor)
+    emit(form, report, machine, versions, state, [lava] if lava else [], compiled)
 
 
 def _lava() -> dict[str, str | None] | None:
