@@ -2,6 +2,8 @@
 
 /* Rows of bits whose sums fit a byte. */
 #define ROWS 255
+/* Words of a line of the cache. */
+#define WORDS 16
 
 /* Of the spikes of a population as bits, uint8 [T, B, neurons / 8], their counts, int64 in the shape that the second input
  * holds; the neurons lie in blocks of `block` channels where that is more than 1. */
@@ -10,26 +12,25 @@ typedef struct {
     int64_t channels, block;
 } total;
 
-/* Adds the bits of 32 neurons in `rows` rows, which are `apart` bytes from each other. */
-static inline void add_bits(const uint8_t *bits, int64_t rows, int64_t apart, int32_t *count) {
-    uint8_t sum[32];
-#if defined(__AVX2__)
-    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-    const __m256i which = _mm256_set1_epi64x(0x8040201008040201);
-    __m256i found = _mm256_setzero_si256();
-    for (int64_t r = 0; r < rows; r++, bits += apart) {
-        int32_t word;
-        memcpy(&word, bits, sizeof word);
-        __m256i one = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), which);
-        found = _mm256_sub_epi8(found, _mm256_cmpeq_epi8(one, which));
-    }
-    _mm256_storeu_si256((__m256i *)sum, found);
-#else
-    memset(sum, 0, sizeof sum);
+/* Adds the bits of `words` words of 32 neurons, up to WORDS, in `rows` rows, `apart` bytes from each other. A line of the
+ * cache is read whole before the next row: rows may lie so that few of them fit the cache together. */
+static void add_bits(const uint8_t *bits, int64_t words, int64_t rows, int64_t apart, int32_t *count) {
+    uint8_t sum[32 * WORDS] = {0};
     for (int64_t r = 0; r < rows; r++, bits += apart)
-        for (int i = 0; i < 32; i++) sum[i] += bits[i / 8] >> i % 8 & 1;
+        for (int64_t w = 0; w < words; w++) {
+#if defined(__AVX2__)
+            const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+            const __m256i which = _mm256_set1_epi64x(0x8040201008040201);
+            __m256i *to = (__m256i *)(sum + 32 * w), all = _mm256_loadu_si256(to);
+            int32_t word;
+            memcpy(&word, bits + 4 * w, sizeof word);
+            __m256i one = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), which);
+            _mm256_storeu_si256(to, _mm256_sub_epi8(all, _mm256_cmpeq_epi8(one, which)));
+#else
+            for (int i = 0; i < 32; i++) sum[32 * w + i] += bits[4 * w + i / 8] >> i % 8 & 1;
 #endif
-    for (int i = 0; i < 32; i++) count[i] += sum[i];
+        }
+    for (int64_t i = 0; i < 32 * words; i++) count[i] += sum[i];
 }
 
 /* The channels of a block, which lie side by side, to where each has its pixels. */
@@ -58,12 +59,15 @@ static status add_up(void *own, void *context) {
         const int64_t some = rows - from < ROWS ? rows - from : ROWS;
         const uint8_t *first = bits + from * apart;
         int64_t at = 0;
-        for (; at + 4 <= apart; at += 4) add_bits(first + at, some, apart, found + 8 * at);
+        for (int64_t words; (words = (apart - at) / 4); at += 4 * words) {
+            words = words < WORDS ? words : WORDS;
+            add_bits(first + at, words, some, apart, found + 8 * at);
+        }
         /* What is left of a row, without reading behind it. */
         for (int64_t r = 0; at < apart && r < some; r++) {
             uint8_t last[4] = {0};
             memcpy(last, first + r * apart + at, apart - at);
-            add_bits(last, 1, 4, found + 8 * at);
+            add_bits(last, 1, 1, 0, found + 8 * at);
         }
     }
     for (int64_t at = 0; at < neurons; at += block * pixels) {
