@@ -6,7 +6,7 @@
 #define WORDS 16
 
 /* Of the spikes of a population as bits, uint8 [T, B, neurons / 8], their counts, int64 in the shape that the second input
- * holds; the neurons lie in blocks of `block` channels where that is more than 1. */
+ * holds; the neurons lie in blocks of `block` channels, up to 16, where that is more than 1. */
 typedef struct {
     api functions;
     int64_t channels, block;
@@ -33,11 +33,13 @@ static void add_bits(const uint8_t *bits, int64_t words, int64_t rows, int64_t a
     for (int64_t i = 0; i < 32 * words; i++) count[i] += sum[i];
 }
 
-/* The channels of a block, which lie side by side, to where each has its pixels. */
-static inline __attribute__((always_inline)) void in_order(int64_t block, int64_t pixels, const int32_t *found,
-                                                           int64_t *count) {
-    for (int64_t i = 0; i < pixels; i++)
-        for (int64_t c = 0; c < block; c++) count[c * pixels + i] = found[i * block + c];
+/* Counts of `n` neurons from `from` on to where they lie in order. */
+static void put(const total *k, int64_t pixels, int64_t from, int64_t n, const int32_t *found, int64_t *count) {
+    const int64_t block = k->block, first = from % (block * pixels) / block;
+    count += from - from % (block * pixels);
+    /* Whole pixels: the channels of each lie side by side, and go to where each channel has its pixels. */
+    for (int64_t c = 0; c < block; c++)
+        for (int64_t i = 0; i < n / block; i++) count[c * pixels + first + i] = found[i * block + c];
 }
 
 static status add_up(void *own, void *context) {
@@ -52,30 +54,28 @@ static status add_up(void *own, void *context) {
     TRY(output(k->functions, context, 0, dims, axis, &count));
     TRY(shape_of(k->functions, context, 0, shape, &axes));
     for (int64_t i = 0; i < axis; i++) neurons *= dims[i];
-    const int64_t rows = shape[0] * shape[1], apart = shape[2], block = k->block, pixels = neurons / k->channels;
-    int32_t *found = calloc(neurons + 32, sizeof *found);
-    if (!found) return no_memory(k->functions);
-    for (int64_t from = 0; from < rows; from += ROWS) {
-        const int64_t some = rows - from < ROWS ? rows - from : ROWS;
-        const uint8_t *first = bits + from * apart;
-        int64_t at = 0;
-        for (int64_t words; (words = (apart - at) / 4); at += 4 * words) {
-            words = words < WORDS ? words : WORDS;
-            add_bits(first + at, words, some, apart, found + 8 * at);
+    const int64_t rows = shape[0] * shape[1], apart = shape[2], pixels = neurons / k->channels;
+    for (int64_t at = 0, bytes; at < apart; at += bytes) {
+        int32_t found[32 * WORDS] = {0};
+        bytes = apart - at < 4 * WORDS ? apart - at : 4 * WORDS;
+        for (int64_t from = 0; from < rows; from += ROWS) {
+            const int64_t some = rows - from < ROWS ? rows - from : ROWS;
+            const uint8_t *first = bits + from * apart + at;
+            add_bits(first, bytes / 4, some, apart, found);
+            /* What is left of a row, without reading behind it. */
+            for (int64_t r = 0; bytes % 4 && r < some; r++) {
+                uint8_t last[4] = {0};
+                memcpy(last, first + r * apart + bytes / 4 * 4, bytes % 4);
+                add_bits(last, 1, 1, 0, found + bytes / 4 * 32);
+            }
         }
-        /* What is left of a row, without reading behind it. */
-        for (int64_t r = 0; at < apart && r < some; r++) {
-            uint8_t last[4] = {0};
-            memcpy(last, first + r * apart + at, apart - at);
-            add_bits(last, 1, 1, 0, found + 8 * at);
+        /* Channels of a block end together. */
+        const int64_t end = 8 * (at + bytes) < neurons ? 8 * (at + bytes) : neurons, each = k->block * pixels;
+        for (int64_t from = 8 * at, to; from < end; from = to) {
+            to = (from / each + 1) * each < end ? (from / each + 1) * each : end;
+            put(k, pixels, from, to - from, found + from - 8 * at, count);
         }
     }
-    for (int64_t at = 0; at < neurons; at += block * pixels) {
-        if (block == 1) in_order(1, pixels, found + at, count + at);
-        else if (block == 8) in_order(8, pixels, found + at, count + at);
-        else in_order(block, pixels, found + at, count + at);
-    }
-    free(found);
     return 0;
 }
 

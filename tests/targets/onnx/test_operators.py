@@ -268,3 +268,21 @@ def test_weights_beside_the_model_stay_there() -> None:
     np.testing.assert_array_equal(
         executable.run(x).output, OnnxExecutable(graph, OnnxOptions()).run(x).output
     )
+
+
+@pytest.mark.parametrize("shape", [(32, 8, 16), (16, 5, 7), (48, 16, 16), (24, 3, 3), (7, 4, 4), (16, 1, 1)])
+@pytest.mark.parametrize("samples", [1, 30])
+def test_counts_of_many_shapes(shape: tuple[int, int, int], samples: int) -> None:
+    rng = np.random.default_rng(shape)
+    cells = np.ones(shape)
+    nodes: dict[str, nir.NIRNode] = {
+        "in": nir.Input(np.array([2, *shape[1:]])),
+        "conv": nir.Conv2d(shape[1:], rng.normal(size=(shape[0], 2, 3, 3)), 1, 1, 1, 1, np.zeros(shape[0])),
+        "cells": nir.LIF(cells * 4 * DT, cells * 4, cells * 0, cells, cells * 0),
+        "out": nir.Output(np.array(shape)),
+    }
+    graph = SpikingGraph.build(nodes, list(itertools.pairwise(nodes)), {"dt": DT})
+    x = (rng.random((STEPS, samples, 2, *shape[1:])) < 0.5).astype(np.float32)
+    run = OnnxExecutable(graph, OnnxOptions()).run(x)
+    assert run.output.any()
+    np.testing.assert_array_equal(run.spike_counts["cells"], run.output.sum(axis=(0, 1)))
