@@ -203,7 +203,7 @@ class _Scans:
 
     def _start_sums(self) -> None:
         """Zeros [1, neurons] for each size, and the ones [1, B] that add up several samples of a step."""
-        if not self.single and not all(out.own for out in self.body.counted):
+        if self.sums and not self.single:
             self.constants.append(numpy_helper.from_array(np.array([1], np.int64), "/one"))
             one = helper.make_tensor("value", FLOAT, [1], [1])
             self.nodes += [
