@@ -60,7 +60,7 @@ class Counted:
 
     Of a model input, the values that are not zero. Sums are float32, exact below 2^24 in one call.
     The value lies in blocks of `block` where it has `channels` (`blocked`). It is `own` where our operators
-    count it (`operators`): a population's spikes of a step are `name/bits` then.
+    count it (`operators`): a population's spikes of a step are `bits` then.
     """
 
     name: str
@@ -69,6 +69,11 @@ class Counted:
     channels: int | None = None
     block: int = 1
     own: bool = False
+
+    @property
+    def bits(self) -> str:
+        """Spikes of one step as bits, uint8 [B, neurons / 8]."""
+        return f"{self.name}/bits"
 
 
 class Body:
@@ -85,7 +90,7 @@ class Body:
         states: by name; the value before the step is `name/before`.
         following: `{state: value after the step}`.
         emitted, counted, counted_inputs: the model outputs.
-        shapes: `{value: dims}` of float32 values [B, *dims] whose shape onnxruntime cannot infer.
+        types: `{value: (type, dims)}` of values [B, *dims] that onnxruntime cannot infer.
         side: where constants lie that would make the model larger than `inline_bytes`, or None.
     """
 
@@ -99,7 +104,7 @@ class Body:
         self.emitted: list[Emitted] = []
         self.counted: list[Counted] = []
         self.counted_inputs: list[Counted] = []
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.types: dict[str, tuple[int, tuple[int, ...]]] = {}
         self.side: SideFile | None = None
         self._taken: set[str] = set()
         self._room = inline_bytes

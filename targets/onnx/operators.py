@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from targets.onnx.blocked import INTO_BLOCKS
 from targets.onnx.body import DOMAIN, FLOAT, INT64, NCHWC, OWN_DOMAIN, Body, Counted
@@ -48,19 +49,21 @@ def fused(body: Body, block: int = 1) -> Body:
     return _Fusion(body, block).body
 
 
-def total(out: Counted, bits: str) -> list[NodeProto]:
-    """Nodes from a population's spikes as `bits`, uint8 [T, B, neurons / 8], to the count `out`."""
+def total_nodes(out: Counted, series: str) -> list[NodeProto]:
+    """Nodes from a population's bits of all steps, `series`, to the count `out`."""
     attributes = {"channels": out.channels or 1, "block": out.block}
     shape = f"{out.name}/dims"
     dims = helper.make_tensor("value", INT64, [len(out.dims)], out.dims)
     return [
         helper.make_node("Constant", [], [shape], name=shape, value=dims),
-        helper.make_node("Total", [bits, shape], [out.name], name=out.name, domain=OWN_DOMAIN, **attributes),
+        helper.make_node(
+            "Total", [series, shape], [out.name], name=out.name, domain=OWN_DOMAIN, **attributes
+        ),
     ]
 
 
-def events(out: Counted) -> NodeProto:
-    """The count of a model input."""
+def events_node(out: Counted) -> NodeProto:
+    """The node from a model input to its count `out`."""
     return helper.make_node("Events", [out.value], [out.name], name=out.name, domain=OWN_DOMAIN)
 
 
@@ -74,9 +77,8 @@ class _Fusion:
         self.functions = body.functions
         self.spikes: dict[str, tuple[int, ...]] = {}
         self.body = copy(body)
-        self.body.shapes = dict(body.shapes)
+        self.body.types = dict(body.types)
         self.body.nodes = [self._node(node) for node in body.nodes]
-        self.body.shapes |= self.spikes
         self.body.constants = list(self.constants.values())
         self.body.counted = [self.counted[out.value] for out in body.counted]
         self.body.counted_inputs = [
@@ -99,6 +101,7 @@ class _Fusion:
         if "spikes" not in made or shape is None or len(shape) >= _AXES:
             return node
         self.spikes[made["spikes"]] = shape
+        self.body.types[made["spikes"]] = FLOAT, shape
         given |= self._threshold(node)
         kind, inputs, outputs = "Population", [given["S"], given["v"]], [made["v_next"], made["spikes"]]
         inputs += [self._coefficient(name, given) for name in _OF_ALL]
@@ -111,7 +114,8 @@ class _Fusion:
         if out is not None:
             kind = f"{kind}Counted"
             self.counted[out.value] = replace(out, own=True)
-            outputs.append(f"{out.name}/bits")
+            outputs.append(out.bits)
+            self.body.types[out.bits] = TensorProto.UINT8, (-(-prod(shape) // 8),)
         each = sum(self._sized(name, given) << i for i, name in enumerate(read))
         return helper.make_node(kind, inputs, outputs, name=node.name, domain=OWN_DOMAIN, each=each)
 
@@ -137,7 +141,7 @@ class _Fusion:
         blocks = self.block if node.domain == NCHWC else 1
         rows = self._array(f"{name}/rows", weights.transpose(2, 3, 1, 0).reshape(-1, out))
         added = bias[0] if bias else self._array(f"{name}/bias", np.zeros(out, np.float32))
-        self.body.shapes[node.output[0]] = (out, *sizes)
+        self.body.types[node.output[0]] = FLOAT, (out, *sizes)
         numbers = dict(zip(_CONVOLUTION, (*shape, out, *sizes, *kernel, *strides, *pads[:2]), strict=True))
         numbers |= {"block_in": blocks if into % blocks == 0 else 1, "block_out": blocks}
         return helper.make_node(

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from targets.onnx.body import FLOAT, INT64, OPSET, Body, StateType, finished, packed, totals
-from targets.onnx.operators import events, total
+from targets.onnx.operators import events_node, total_nodes
 from targets.onnx.stages import Stage, stages
 
 
@@ -77,9 +77,7 @@ class _Scans:
         kept = {state: value for state, value in self.body.following.items() if value in inside}
         nodes = list(part.nodes)
         for out in self.body.counted:
-            if out.value in inside:
-                if out.own:
-                    continue
+            if out.value in inside and not out.own:
                 flat, total = f"{out.name}/sum/flat", f"{out.name}/sum/after"
                 kept[f"{out.name}/sum"] = total
                 added = [flat, f"{out.name}/sum/before"]
@@ -92,8 +90,8 @@ class _Scans:
         # A loop that nothing drives still needs to know the number of steps.
         entering = found or [f"{self.body.inputs[0][0]}/now"]
         leaving = {out.value: out.name for out in self.body.emitted if out.value in inside}
-        bits = [f"{out.name}/bits" for out in self.body.counted if out.own and out.value in inside]
-        leaving |= {value: f"{value}/series" for value in bits}
+        counted = [out for out in self.body.counted if out.own and out.value in inside]
+        leaving |= {out.bits: f"{out.bits}/series" for out in counted}
         for value in self._crossing(inside - leaving.keys(), number):
             copied = f"{value}/crossing" if value in kept.values() else value
             if copied != value:
@@ -121,13 +119,8 @@ class _Scans:
     ) -> GraphProto:
         """A Scan's body: states and this step's inputs to states and this step's outputs."""
         inputs = {f"{name}/now": ["B", *dims] for name, dims in self.body.inputs}
-        shapes = {value: (FLOAT, ["B", *dims]) for value, dims in self.body.shapes.items()}
-        bits = {
-            f"{out.name}/bits": (TensorProto.UINT8, ["B", -(-prod(out.dims) // 8)])
-            for out in self.body.counted
-            if out.own
-        }
-        outputs = bits | shapes | {out.value: (out.dtype, ["B", *out.dims]) for out in self.body.emitted}
+        types = {value: (kind, ["B", *dims]) for value, (kind, dims) in self.body.types.items()}
+        outputs = types | {out.value: (out.dtype, ["B", *out.dims]) for out in self.body.emitted}
 
         def typed(name: str, state: str) -> ValueInfoProto:
             if state in self.sums:
@@ -150,7 +143,7 @@ class _Scans:
             [typed(value, name) for name, value in kept.items()]
             + [at(value, *outputs.get(value, ())) for value in leaving],
             [constant for constant in self.body.constants if constant.name in read],
-            value_info=[at(value, *shapes[value]) for value in shapes.keys() & made - {*leaving}],
+            value_info=[at(value, *types[value]) for value in types.keys() & made - {*leaving}],
         )
 
     def _fold(self, part: Stage) -> None:
@@ -226,12 +219,12 @@ class _Scans:
             if out in late:
                 continue
             if out.own:
-                self.nodes += total(out, f"{out.name}/bits/series")
+                self.nodes += total_nodes(out, f"{out.bits}/series")
             else:
                 self.nodes += finished(out, f"{out.name}/sum/final", flat=True)
             outputs.append(helper.make_tensor_value_info(out.name, INT64, list(out.dims)))
         own = [out for out in self.body.counted_inputs if out.own]
-        self.nodes += [events(out) for out in own]
+        self.nodes += [events_node(out) for out in own]
         outputs += [helper.make_tensor_value_info(out.name, INT64, list(out.dims)) for out in own]
         plain = [out for out in self.body.counted_inputs if not out.own]
         for nodes, found in (totals(late, 1), totals(plain, 2, whole=True)):

@@ -29,6 +29,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -62,13 +63,8 @@ class Variants:
         self.bare = targets.compile(self.graph, "onnx", counts=False)
         self.gpu = targets.compile(self.graph, "onnx", form="gpu", **size)
         self.two = targets.compile(self.graph, "onnx", workers=2)
-        kernels = os.environ.get("MSENAS_KERNELS")
-        os.environ["MSENAS_KERNELS"] = "torch"
-        self.plain = targets.compile(self.graph, "onnx")
-        if kernels is None:
-            del os.environ["MSENAS_KERNELS"]
-        else:
-            os.environ["MSENAS_KERNELS"] = kernels
+        with patch.dict(os.environ, MSENAS_KERNELS="torch"):
+            self.plain = targets.compile(self.graph, "onnx")
 
     def calls(self) -> dict[str, Callable[[], object]]:
         """What runs in a round."""

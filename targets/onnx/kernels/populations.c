@@ -79,6 +79,7 @@ static status step(void *own, void *context) {
 
     TRY(shape_of(k->functions, context, 0, shape, &axes));
     for (size_t i = 1; i < axes; i++) neurons *= shape[i];
+    const int64_t bytes = (neurons + 7) / 8;
     TRY(input(k->functions, context, 0, &whole.in));
     TRY(input(k->functions, context, 1, &whole.v));
     for (int c = GAIN; c <= RESET; c++) TRY(input(k->functions, context, next++, given + c));
@@ -90,7 +91,7 @@ static status step(void *own, void *context) {
         TRY(output(k->functions, context, made++, shape, axes, &whole.u_next));
     }
     if (kind->counts) {
-        const int64_t packed[] = {shape[0], (neurons + 7) / 8};
+        const int64_t packed[] = {shape[0], bytes};
         TRY(output(k->functions, context, made, packed, 2, &bits));
     }
     for (int c = 0; c < coefficients; c++) {
@@ -106,7 +107,7 @@ static status step(void *own, void *context) {
             tile t = {whole.in + at,     whole.u + at,      whole.v + at,
                       whole.u_next + at, whole.v_next + at, whole.spikes + at};
             update(kind->has_current, n, one, k->each ? all : 0, t);
-            if (bits) pack(t.spikes, n, bits + b * ((neurons + 7) / 8) + from / 8);
+            if (bits) pack(t.spikes, n, bits + b * bytes + from / 8);
         }
     }
     return 0;
