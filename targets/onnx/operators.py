@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from targets.graph.shapes import padded_shape, window_shape
 from targets.onnx.blocked import INTO_BLOCKS
 from targets.onnx.body import DOMAIN, FLOAT, INT64, NCHWC, OWN_DOMAIN, Body, Counted
 from targets.reference.kernels.build import kernels
@@ -129,15 +130,12 @@ class _Fusion:
             return None
         out, into, *kernel = tensor.dims
         pads, strides = given.get("pads", [0, 0, 0, 0]), given.get("strides", [1, 1])
-        if into != shape[0] or any(d != 1 for d in given.get("dilations", [])) or tensor.data_type != FLOAT:
+        dilations = given.get("dilations", [1, 1])
+        if into != shape[0] or list(dilations) != [1, 1] or tensor.data_type != FLOAT:
             return None
         weights = numpy_helper.to_array(tensor)
-        sizes = [
-            (n + before + after - k) // stride + 1
-            for n, k, stride, before, after in zip(
-                shape[1:], kernel, strides, pads[:2], pads[2:], strict=True
-            )
-        ]
+        padded = padded_shape(shape[1:], pads[:2], pads[2:])
+        sizes = window_shape(padded, tuple(kernel), strides, dilations)
         blocks = self.block if node.domain == NCHWC else 1
         rows = self._array(f"{name}/rows", weights.transpose(2, 3, 1, 0).reshape(-1, out))
         added = bias[0] if bias else self._array(f"{name}/bias", np.zeros(out, np.float32))
