@@ -21,8 +21,9 @@ OPSET = 20
 OPSETS = (18, 19, 20, 21)
 # Neuron models are local functions of this domain, so that a viewer shows LIF and not its arithmetic.
 DOMAIN = "org.nir"
-# Operators of our own (`operators`).
+# Operators of our own (`operators`), and the output of a model with all that they count (`counting`).
 OWN_DOMAIN = "msenas"
+COUNTS = "/counts"
 # onnxruntime's operators on channels in blocks.
 NCHWC = "com.microsoft.nchwc"
 
@@ -34,6 +35,7 @@ _SMALL = 1024
 
 FLOAT = TensorProto.FLOAT
 INT64 = TensorProto.INT64
+UINT8 = TensorProto.UINT8
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Counted:
 
     Of a model input, the values that are not zero. Sums are float32, exact below 2^24 in one call.
     The value lies in blocks of `block` where it has `channels` (`blocked`). It is `own` where our operators
-    count it (`operators`): a population's spikes of a step are `bits` then.
+    count it (`operators`): a population's spikes of a step are `bits` then, and its count is a part of the
+    output `COUNTS`.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from targets.graph.graph import SpikingGraph
 from targets.onnx.blocked import block_size, blocked, complete
 from targets.onnx.body import Body
 from targets.onnx.chunk import chunk_model
+from targets.onnx.counting import Place, places
 from targets.onnx.fixed_form import fixed_body, input_limit
 from targets.onnx.float_form import float_body
 from targets.onnx.metadata import metadata
@@ -65,6 +66,7 @@ class Compiler:
     Attributes:
         graph: with the weights that the models hold.
         tf32: whether TF32 loses nothing in them.
+        places: of the nodes in the output COUNTS of local models, the same in all of them.
         folded_bytes: what a folded model keeps for all steps, a step and sample; 0 where nothing folds.
     """
 
@@ -82,6 +84,7 @@ class Compiler:
         self._block = block_size() if cpu else 1
         plain = cpu and all(dynamics(graph, name).rule is None for name in graph.populations)
         self._library = library() if plain else None
+        self.places: Mapping[str, Place] = {}
         if fixed:
             self._fixed(graph, options)
         else:
@@ -111,6 +114,7 @@ class Compiler:
             optimised = complete(body)
             if self._library is not None:
                 body = fused(body, self._block)
+                self.places = places(body)
             made = scan_model(body, {}, options.opset, key.folded, key.single)
             return Made(made, body.side, optimised, self._library)
         said = metadata(self.graph, options.arithmetic, body, options.precision)

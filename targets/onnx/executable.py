@@ -18,8 +18,10 @@ from onnx import ModelProto
 
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
+from targets.onnx.body import COUNTS
 from targets.onnx.buffers import Buffers
 from targets.onnx.compiler import Compiler, Key, Made
+from targets.onnx.counting import Counts, summed
 from targets.onnx.events import Event, Frame, frames
 from targets.onnx.options import OnnxOptions
 from targets.onnx.saving import write
@@ -99,7 +101,7 @@ class OnnxExecutable:
         values = {name: _joined([block[name] for block in blocks], name, 1) for name in blocks[0]}
         return Run(
             outputs={name: values[name] for name in self.graph.outputs},
-            spike_counts=_with_suffix(values, "count"),
+            spike_counts=self._counts(values),
             spikes={name: values[f"{name}/spikes"] for name in record},
             ran_on=next(iter(self._sessions.values())).ran_on,
             seconds=time.perf_counter() - started,
@@ -156,6 +158,10 @@ class OnnxExecutable:
         """Forget the stream: the next `step` starts from zero."""
         with self._streaming:
             self._stream = None
+
+    def _counts(self, values: _Values) -> Mapping[str, NDArray[Any]]:
+        made = _with_suffix(values, "count")
+        return Counts(made, values[COUNTS], self._compiler.places) if COUNTS in values else made
 
     def _open(self, key: Key, made: Made) -> Session:
         return open_session(
@@ -261,6 +267,8 @@ def _joined(parts: Sequence[NDArray[Any]], name: str, axis: int) -> NDArray[Any]
     """Parts of the steps (axis 0) or of the samples (axis 1) put together: counts are added."""
     if len(parts) == 1:
         return parts[0]
+    if name == COUNTS:
+        return summed([row for part in parts for row in part])[None]
     if name.endswith("/count"):
         # In place: numpy's sum of a list copies all of it first.
         return reduce(np.ndarray.__iadd__, parts)

@@ -7,7 +7,7 @@ what spikes. Such a model runs on this machine and is never written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from math import prod
@@ -18,7 +18,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from targets.graph.shapes import padded_shape, window_shape
 from targets.onnx.blocked import INTO_BLOCKS
-from targets.onnx.body import DOMAIN, FLOAT, INT64, NCHWC, OWN_DOMAIN, Body, Counted
+from targets.onnx.body import COUNTS, DOMAIN, FLOAT, NCHWC, OWN_DOMAIN, UINT8, Body, Counted
 from targets.reference.kernels.build import kernels
 
 _PACKAGE = "targets.onnx.kernels"
@@ -32,6 +32,8 @@ _CONVOLUTION = (
 )
 # Its output channels are a multiple of these.
 _LANES = 8
+# Blocks of channels whose counts counts.c puts in order.
+_BLOCKS = (1, 8, 16)
 # Axes of a population with its samples, or of an input with its steps too, as AXES in ort.h.
 _AXES = 8
 
@@ -50,17 +52,16 @@ def fused(body: Body, block: int = 1) -> Body:
     return _Fusion(body, block).body
 
 
-def total_nodes(out: Counted, series: str) -> list[NodeProto]:
-    """Nodes from a population's bits of all steps, `series`, to the count `out`."""
-    attributes = {"channels": out.channels or 1, "block": out.block}
-    shape = f"{out.name}/dims"
-    dims = helper.make_tensor("value", INT64, [len(out.dims)], out.dims)
-    return [
-        helper.make_node("Constant", [], [shape], name=shape, value=dims),
-        helper.make_node(
-            "Total", [series, shape], [out.name], name=out.name, domain=OWN_DOMAIN, **attributes
-        ),
-    ]
+def total_node(counted: Sequence[Counted], series: Sequence[str]) -> tuple[NodeProto, TensorProto]:
+    """From the bits of all steps, `series`, of populations to the parts of their counts (`counting`).
+
+    The constant with it tells how the neurons of each lie, as `counted` in counts.c.
+    """
+    sizes = [prod(out.dims) for out in counted]
+    table = [(size, size // (out.channels or 1), out.block) for out, size in zip(counted, sizes, strict=True)]
+    name = f"{COUNTS}/table"
+    node = helper.make_node("Total", [name, *series], [COUNTS], name=COUNTS, domain=OWN_DOMAIN)
+    return node, numpy_helper.from_array(np.array(table, np.int64), name)
 
 
 def events_node(out: Counted) -> NodeProto:
@@ -112,11 +113,11 @@ class _Fusion:
             inputs += [given["u"], given[_OF_CURRENT]]
             outputs.append(made["u_next"])
         out = self.counted.get(made["spikes"])
-        if out is not None:
+        if out is not None and out.block in _BLOCKS:
             kind = f"{kind}Counted"
             self.counted[out.value] = replace(out, own=True)
             outputs.append(out.bits)
-            self.body.types[out.bits] = TensorProto.UINT8, (-(-prod(shape) // 8),)
+            self.body.types[out.bits] = UINT8, (-(-prod(shape) // 8),)
         each = sum(self._sized(name, given) << i for i, name in enumerate(read))
         return helper.make_node(kind, inputs, outputs, name=node.name, domain=OWN_DOMAIN, each=each)
 

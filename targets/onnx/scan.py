@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from targets.onnx.body import FLOAT, INT64, OPSET, Body, StateType, finished, packed, totals
-from targets.onnx.operators import events_node, total_nodes
+from targets.onnx.body import COUNTS, FLOAT, INT64, OPSET, UINT8, Body, StateType, finished, packed, totals
+from targets.onnx.operators import events_node, total_node
 from targets.onnx.stages import Stage, stages
 
 
@@ -216,13 +216,16 @@ class _Scans:
         outputs: list[ValueInfoProto] = []
         late = [out for out in self.body.counted if out.value in self.once]
         for out in self.body.counted:
-            if out in late:
+            if out in late or out.own:
                 continue
-            if out.own:
-                self.nodes += total_nodes(out, f"{out.bits}/series")
-            else:
-                self.nodes += finished(out, f"{out.name}/sum/final", flat=True)
+            self.nodes += finished(out, f"{out.name}/sum/final", flat=True)
             outputs.append(helper.make_tensor_value_info(out.name, INT64, list(out.dims)))
+        fused = [out for out in self.body.counted if out.own]
+        if fused:
+            node, table = total_node(fused, [f"{out.bits}/series" for out in fused])
+            self.nodes.append(node)
+            self.constants.append(table)
+            outputs.append(helper.make_tensor_value_info(COUNTS, UINT8, ["parts", "neurons"]))
         own = [out for out in self.body.counted_inputs if out.own]
         self.nodes += [events_node(out) for out in own]
         outputs += [helper.make_tensor_value_info(out.name, INT64, list(out.dims)) for out in own]

@@ -8,12 +8,13 @@
 
 In each round every variant runs once, in turn; a ratio is the median over rounds of the peer's processor
 time over ours. `torch-compile` takes minutes to compile and runs only where `--peers` names it. Ours is
-`targets.compile(graph, "onnx").run(x)` in the portable form, counts of every neuron's spikes included, with
-our operators in C for populations and for convolutions over spikes; `plain` is onnxruntime without them.
-`counting` is its time over that without counts, `gpu_form` the time of the unrolled form on the CPU over
-it (chunks of at most 10 steps, blocks of at most 4 samples), `build_ms` how long our session takes to open,
-`limits` its time over that of the dense network at this core's peak (`executor_limits.py`), `two_workers`
-the wall time of one worker over that of two, where there are several blocks.
+`targets.compile(graph, "onnx").run(x)` in the portable form, and the counts of every neuron's spikes read,
+with our operators in C for populations and for convolutions over spikes; `plain` is onnxruntime without them.
+`counting` is the time of a call over that of one without counts, `reading` the same where all counts are
+read, `gpu_form` the time of the unrolled form on the CPU over ours (chunks of at most 10 steps, blocks of at
+most 4 samples), `build_ms` how long our session takes to open, `limits` our time over that of the dense
+network at this core's peak (`executor_limits.py`), `two_workers` the wall time of one worker over that of
+two, where there are several blocks, and `two_threads` what two threads of matrix products reach in between.
 `differing` are spikes of all populations in which a peer, either other form or the reference differs.
 """
 
@@ -69,7 +70,7 @@ class Variants:
     def calls(self) -> dict[str, Callable[[], object]]:
         """What runs in a round."""
         return {
-            OURS: lambda: self.portable.run(self.x),
+            OURS: lambda: dict(self.portable.run(self.x).spike_counts),
             "gpu": lambda: self.gpu.run(self.x),
             "plain": lambda: self.plain.run(self.x),
         }
@@ -115,6 +116,7 @@ def measured(
     repeats = {name: _repeats(call) for name, call in run.items()}
     times: dict[str, list[float]] = {name: [] for name in (*run, "dense", "build")}
     counting: list[float] = []
+    reading: list[float] = []
     for number in range(rounds):
         gc.collect()
         core.measure()
@@ -122,20 +124,25 @@ def measured(
         times["build"].append(ours.build_s())
         for name in sorted(run, reverse=bool(number % 2)):
             times[name].append(cpu_s(run[name], repeats[name]))
-        counting.append(alternately(run[OURS], lambda: ours.bare.run(ours.x), repeats[OURS]))
-    more = {"counting": statistics.median(counting), "two_workers": two_workers(ours, rounds)}
-    return _row(net, size, found, times) | more
+        for taken, call in ((counting, lambda: ours.portable.run(ours.x)), (reading, run[OURS])):
+            taken.append(alternately(call, lambda: ours.bare.run(ours.x), repeats[OURS]))
+    more = {"counting": statistics.median(counting), "reading": statistics.median(reading)}
+    return _row(net, size, found, times) | more | two_workers(ours, core, rounds)
 
 
-def two_workers(ours: Variants, rounds: int) -> float | None:
-    """Wall time of one worker over that of two, median of rounds; None for one block."""
+def two_workers(ours: Variants, core: Core, rounds: int) -> dict[str, float | None]:
+    """Wall time of one worker over that of two, and of one thread of products over two; medians of rounds.
+
+    Nothing for one block.
+    """
     if ours.x.shape[1] <= BLOCK:
-        return None
-    times: list[list[float]] = [[], []]
+        return {"two_workers": None, "two_threads": None}
+    workers, threads = [], []
     for _ in range(rounds):
-        for taken, executable in zip(times, (ours.portable, ours.two), strict=True):
-            taken.append(executable.run(ours.x).seconds)
-    return statistics.median(one / two for one, two in zip(*times, strict=True))
+        one, two = (executable.run(ours.x).seconds for executable in (ours.portable, ours.two))
+        workers.append(one / two)
+        threads.append(core.two_threads(one))
+    return {"two_workers": statistics.median(workers), "two_threads": statistics.median(threads)}
 
 
 def _repeats(call: Callable[[], object]) -> int:
@@ -193,8 +200,8 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The report for a person."""
     names = sorted({name for case in found["cases"] for name in case["ratios"]}, key=list(PEERS).index)
-    head = ["net", "T", "B", "ours ms", *names, "plain", "over dense", "counting", "gpu form", "build ms"]
-    head += ["two workers", "differing"]
+    head = ["net", "T", "B", "ours ms", *names, "plain", "over dense", "counting", "reading"]
+    head += ["gpu form", "build ms", "two workers", "two threads", "differing"]
     lines = []
     for case in found["cases"]:
         ratios = [f"{case['ratios'][n]:.2f}x" if n in case["ratios"] else "-" for n in names]
@@ -203,10 +210,11 @@ def table(found: dict[str, Any]) -> str:
         rest = [
             f"{case['plain']:.2f}x",
             f"{case['limits']['dense']:.2f}x",
-            f"{100 * (case['counting'] - 1):+.0f} %",
+            *(f"{100 * (case[name] - 1):+.0f} %" for name in ("counting", "reading")),
         ]
         rest += [f"{case['gpu_form']:.2f}x", f"{case['build_ms']:.1f}"]
-        rest += [f"{case['two_workers']:.2f}x" if case["two_workers"] else "-", differ]
+        two = (case["two_workers"], case["two_threads"])
+        rest += [*(f"{ratio:.2f}x" if ratio else "-" for ratio in two), differ]
         lines.append([*first, *ratios, *rest])
     widths = [max(len(row[i]) for row in [head, *lines]) for i in range(len(head))]
     text = [

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from executor_networks import DenseCost
 
 PRODUCT = 768
+# Three arrays of this side stay in the second-level cache.
+SMALL = 160
 # Three arrays of this many float32 stay in the second-level cache.
 STREAM = 24 * 1024
 REPEATS = 400
@@ -55,6 +58,24 @@ class Core:
     def _add(self, arrays: list[torch.Tensor]) -> float:
         a, b, out = arrays
         return cpu_s(lambda: torch.add(a, b, out=out), REPEATS)
+
+    def two_threads(self, seconds: float) -> float:
+        """Wall time of about `seconds` of products in one thread over that of half of them in each of two."""
+        half = max(1, round(seconds * self.flops_s / (2 * 2.0 * SMALL**3)))
+        operands = [(torch.rand(SMALL, SMALL), torch.empty(SMALL, SMALL)) for _ in range(2)]
+
+        def products(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+            for _ in range(half):
+                torch.mm(pair[0], pair[0], out=pair[1])
+
+        started = time.perf_counter()
+        for pair in operands:
+            products(pair)
+        one = time.perf_counter() - started
+        with ThreadPoolExecutor(2) as threads:
+            started = time.perf_counter()
+            list(threads.map(products, operands))
+            return one / (time.perf_counter() - started)
 
     def dense_s(self, cost: DenseCost, training: bool, samples_steps: int) -> float:
         """Seconds of the dense network where neither multiplier nor cache ever waits."""

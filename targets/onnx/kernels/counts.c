@@ -1,21 +1,21 @@
-/* Spikes as whole numbers. */
+/* Events as whole numbers. */
 
 /* Rows of bits whose sums fit a byte. */
 #define ROWS 255
-/* Words of a line of the cache. */
+/* Words of a line of the cache, and neurons whose bits it holds. */
 #define WORDS 16
+#define LINE (32 * WORDS)
+/* Pixels that are put in order together, and channels of the larger of the two blocks. */
+#define PIXELS 16
+#define BLOCK 16
 
-/* Of the spikes of a population as bits, uint8 [T, B, neurons / 8], their counts, int64 in the shape that the second input
- * holds; the neurons lie in blocks of `block` channels, up to 16, where that is more than 1. */
+/* A population whose neurons lie as [channels / block, pixels, block]; as in operators.py. */
 typedef struct {
-    api functions;
-    int64_t channels, block;
-} total;
+    int64_t neurons, pixels, block;
+} counted;
 
-/* Adds the bits of `words` words of 32 neurons, up to WORDS, in `rows` rows, `apart` bytes from each other. A line of the
- * cache is read whole before the next row: rows may lie so that few of them fit the cache together. */
-static void add_bits(const uint8_t *bits, int64_t words, int64_t rows, int64_t apart, int32_t *count) {
-    uint8_t sum[32 * WORDS] = {0};
+/* Adds the bits of `words` words of 32 neurons in `rows` rows, `apart` bytes from each other. */
+static void add_words(const uint8_t *bits, int64_t words, int64_t rows, int64_t apart, uint8_t *sum) {
     for (int64_t r = 0; r < rows; r++, bits += apart)
         for (int64_t w = 0; w < words; w++) {
 #if defined(__AVX2__)
@@ -30,62 +30,99 @@ static void add_bits(const uint8_t *bits, int64_t words, int64_t rows, int64_t a
             for (int i = 0; i < 32; i++) sum[32 * w + i] += bits[4 * w + i / 8] >> i % 8 & 1;
 #endif
         }
-    for (int64_t i = 0; i < 32 * words; i++) count[i] += sum[i];
 }
 
-/* Counts of `n` neurons from `from` on to where they lie in order. */
-static void put(const total *k, int64_t pixels, int64_t from, int64_t n, const int32_t *found, int64_t *count) {
-    const int64_t block = k->block, first = from % (block * pixels) / block;
-    count += from - from % (block * pixels);
-    /* Whole pixels: the channels of each lie side by side, and go to where each channel has its pixels. */
-    for (int64_t c = 0; c < block; c++)
-        for (int64_t i = 0; i < n / block; i++) count[c * pixels + first + i] = found[i * block + c];
+/* Sums of the bits of `n` neurons, up to LINE, which is read whole before the next row: rows may lie so that few of them
+ * fit the cache together. */
+static void add_line(const uint8_t *bits, int64_t n, int64_t rows, int64_t apart, uint8_t *sum) {
+    const int64_t bytes = (n + 7) / 8, words = bytes / 4;
+    memset(sum, 0, LINE);
+    add_words(bits, words, rows, apart, sum);
+    /* What is left of a row, without reading behind it. */
+    for (int64_t r = 0; bytes % 4 && r < rows; r++) {
+        uint8_t last[4] = {0};
+        memcpy(last, bits + r * apart + 4 * words, bytes % 4);
+        add_words(last, 1, 1, 0, sum + 32 * words);
+    }
 }
 
-static status add_up(void *own, void *context) {
-    const total *k = own;
-    const uint8_t *bits;
-    const int64_t *dims;
-    int64_t *count, axis, shape[AXES], neurons = 1;
-    size_t axes;
-    TRY(input(k->functions, context, 0, &bits));
-    TRY(input(k->functions, context, 1, &dims));
-    TRY(shape_of(k->functions, context, 1, &axis, &axes));
-    TRY(output(k->functions, context, 0, dims, axis, &count));
-    TRY(shape_of(k->functions, context, 0, shape, &axes));
-    for (int64_t i = 0; i < axis; i++) neurons *= dims[i];
-    const int64_t rows = shape[0] * shape[1], apart = shape[2], pixels = neurons / k->channels;
-    for (int64_t at = 0, bytes; at < apart; at += bytes) {
-        int32_t found[32 * WORDS] = {0};
-        bytes = apart - at < 4 * WORDS ? apart - at : 4 * WORDS;
-        for (int64_t from = 0; from < rows; from += ROWS) {
-            const int64_t some = rows - from < ROWS ? rows - from : ROWS;
-            const uint8_t *first = bits + from * apart + at;
-            add_bits(first, bytes / 4, some, apart, found);
-            /* What is left of a row, without reading behind it. */
-            for (int64_t r = 0; bytes % 4 && r < some; r++) {
-                uint8_t last[4] = {0};
-                memcpy(last, first + r * apart + bytes / 4 * 4, bytes % 4);
-                add_bits(last, 1, 1, 0, found + bytes / 4 * 32);
-            }
+/* The two halves of `from` by turns. */
+static inline void shuffle(const uint8_t *restrict from, int64_t half, uint8_t *restrict to) {
+    for (int64_t i = 0; i < half; i++) {
+        to[2 * i] = from[i];
+        to[2 * i + 1] = from[half + i];
+    }
+}
+
+/* Of `n` pixels, whose channels of a block lie side by side, each channel to where it has its pixels. */
+static inline void put(const uint8_t *sum, int64_t block, int64_t n, int64_t pixels, uint8_t *to) {
+    const int64_t half = PIXELS * block / 2;
+    int64_t i = 0;
+    for (; i + PIXELS <= n; i += PIXELS, sum += 2 * half) {
+        /* A shuffle moves the highest bit of a place to its end; after the four of the pixel, the channel leads. */
+        uint8_t one[PIXELS * BLOCK], other[PIXELS * BLOCK];
+        shuffle(sum, half, one);
+        shuffle(one, half, other);
+        shuffle(other, half, one);
+        shuffle(one, half, other);
+        for (int64_t c = 0; c < block; c++) memcpy(to + c * pixels + i, other + c * PIXELS, PIXELS);
+    }
+    for (; i < n; i++, sum += block)
+        for (int64_t c = 0; c < block; c++) to[c * pixels + i] = sum[c];
+}
+
+/* Sums of the bits of one population in up to ROWS rows, in order. */
+static void sum_rows(const counted *k, const uint8_t *bits, int64_t rows, int64_t apart, uint8_t *to) {
+    uint8_t sum[LINE];
+    /* Neurons of a block of channels, whose pixels follow each other. */
+    const int64_t together = k->block > 1 ? k->block * k->pixels : k->neurons;
+    for (int64_t from = 0; from < k->neurons; from += together, to += together)
+        for (int64_t at = 0, n; at < together; at += n) {
+            n = together - at < LINE ? together - at : LINE;
+            add_line(bits + (from + at) / 8, n, rows, apart, sum);
+            /* Sizes that the compiler knows. */
+            if (k->block == 8)
+                put(sum, 8, n / 8, k->pixels, to + at / 8);
+            else if (k->block == BLOCK)
+                put(sum, BLOCK, n / BLOCK, k->pixels, to + at / BLOCK);
+            else
+                memcpy(to + at, sum, n);
         }
-        /* Channels of a block end together. */
-        const int64_t end = 8 * (at + bytes) < neurons ? 8 * (at + bytes) : neurons, each = k->block * pixels;
-        for (int64_t from = 8 * at, to; from < end; from = to) {
-            to = (from / each + 1) * each < end ? (from / each + 1) * each : end;
-            put(k, pixels, from, to - from, found + from - 8 * at, count);
+}
+
+/* Of a table of `counted` and the spikes of each as bits, uint8 [T, B, neurons / 8], sums of up to ROWS rows: uint8
+ * [T * B / ROWS, all neurons], in order. What is small leaves onnxruntime at little cost. */
+static status add_up(void *own, void *context) {
+    const api functions = *(const api *)own;
+    const counted *all;
+    const uint8_t *bits;
+    uint8_t *sums;
+    int64_t populations[2], shape[AXES], made[2] = {0, 0};
+    size_t axes;
+    TRY(input(functions, context, 0, &all));
+    TRY(shape_of(functions, context, 0, populations, &axes));
+    TRY(shape_of(functions, context, 1, shape, &axes));
+    const int64_t rows = shape[0] * shape[1];
+    made[0] = (rows + ROWS - 1) / ROWS;
+    for (int64_t p = 0; p < populations[0]; p++) made[1] += all[p].neurons;
+    TRY(output(functions, context, 0, made, 2, &sums));
+    for (int64_t p = 0; p < populations[0]; sums += all[p++].neurons) {
+        const int64_t apart = (all[p].neurons + 7) / 8;
+        TRY(input(functions, context, 1 + p, &bits));
+        for (int64_t part = 0; part < made[0]; part++) {
+            const int64_t row = part * ROWS;
+            sum_rows(all + p, bits + row * apart, rows - row < ROWS ? rows - row : ROWS, apart, sums + part * made[1]);
         }
     }
     return 0;
 }
 
-static status create_total(const operator *own, api functions, const void *info, void **made) {
-    (void)own;
-    total *k = *made = malloc(sizeof *k);
+static status create_counter(const operator *own, api functions, const void *info, void **made) {
+    (void)own, (void)info;
+    api *k = *made = malloc(sizeof *k);
     if (!k) return no_memory(functions);
-    *k = (total){.functions = functions};
-    TRY(CALL(functions, ATTRIBUTE_INT64, attribute_int64, info, "channels", &k->channels));
-    return CALL(functions, ATTRIBUTE_INT64, attribute_int64, info, "block", &k->block);
+    *k = functions;
+    return 0;
 }
 
 /* Of an input [T, B, ...], how often each value is not zero, int64 [...]. */
@@ -105,13 +142,5 @@ static status count_events(void *own, void *context) {
             for (int64_t i = 0; i < n; i++) found[i] += x[row * neurons + from + i] != 0;
         for (int64_t i = 0; i < n; i++) count[from + i] = found[i];
     }
-    return 0;
-}
-
-static status create_events(const operator *own, api functions, const void *info, void **made) {
-    (void)own, (void)info;
-    api *k = *made = malloc(sizeof *k);
-    if (!k) return no_memory(functions);
-    *k = functions;
     return 0;
 }

@@ -25,10 +25,9 @@ __attribute__((constructor)) static void fill_positions(void) {
 
 static const char *name(const operator *own) { return own->own_name; }
 static const char *provider(const operator *own) { return (void)own, (const char *)0; }
-/* The second input of a total is a shape. */
-static int input_type(const operator *own, size_t index) {
-    return index && own->own_output == INT64 ? INT64 : index ? FLOAT : own->own_input;
-}
+/* Of a total, a table and then bits, as many as there are. */
+static int input_type(const operator *own, size_t index) { return index && own->many_inputs ? UINT8 : own->own_input; }
+static int input_kind(const operator *own, size_t index) { return index && own->many_inputs ? VARIADIC : REQUIRED; }
 /* The last output of a population that counts is bits. */
 static int output_type(const operator *own, size_t index) {
     return own->counts && index + 1 == own->own_outputs ? UINT8 : own->own_output;
@@ -41,18 +40,18 @@ static int single(const operator *own) { return (void)own, 1; }
 
 #define OPERATOR                                                                                                  \
     .version = API_VERSION, .name = name, .provider = provider, .input_type = input_type, .inputs = inputs,       \
-    .output_type = output_type, .outputs = outputs, .destroy = free, .input_kind = plain, .output_kind = plain,   \
-    .input_memory = plain, .many = {single, single, single, single}
+    .output_type = output_type, .outputs = outputs, .destroy = free, .input_kind = input_kind,                    \
+    .output_kind = plain, .input_memory = plain, .many = {single, single, single, single}
 #define POPULATION(text, current, counted)                                                                        \
     {                                                                                                             \
         OPERATOR, .create = create_population, .compute = step, .own_name = text, .own_input = FLOAT,             \
         .own_output = FLOAT, .own_inputs = 7 + 2 * (current), .own_outputs = 2 + (current) + (counted),           \
         .has_current = current, .counts = counted                                                                 \
     }
-#define OTHER(text, given, made, number, start, run)                                                              \
+#define OTHER(text, given, made, number, start, run, ...)                                                         \
     {                                                                                                             \
         OPERATOR, .create = start, .compute = run, .own_name = text, .own_input = given, .own_output = made,      \
-        .own_inputs = number, .own_outputs = 1                                                                    \
+        .own_inputs = number, .own_outputs = 1, __VA_ARGS__                                                       \
     }
 static const operator operators[] = {
     POPULATION("Population", 0, 0),
@@ -60,8 +59,8 @@ static const operator operators[] = {
     POPULATION("CurrentPopulation", 1, 0),
     POPULATION("CurrentPopulationCounted", 1, 1),
     OTHER("SpikingConv", FLOAT, FLOAT, 3, create_convolution, convolve),
-    OTHER("Total", UINT8, INT64, 2, create_total, add_up),
-    OTHER("Events", FLOAT, INT64, 1, create_events, count_events),
+    OTHER("Total", INT64, UINT8, 2, create_counter, add_up, .many_inputs = 1),
+    OTHER("Events", FLOAT, INT64, 1, create_counter, count_events),
 };
 #undef OPERATOR
 #undef POPULATION

@@ -10,6 +10,9 @@
 #define FLOAT 1
 #define UINT8 2
 #define INT64 7
+/* Kinds of inputs and outputs. */
+#define REQUIRED 0
+#define VARIADIC 2
 /* A code of a status. */
 #define FAIL 1
 
@@ -73,12 +76,12 @@ struct operator_ {
     status (*compute)(void *kernel, void *context);
     /* Of later versions, never called. */
     const void *later[16];
-    /* Ours: its name, the types of its first input and output, the numbers of its inputs and outputs, and of a population
-     * whether it has a current and counts. */
+    /* Ours: its name, the types of its first input and output, the numbers of its inputs and outputs, of a population
+     * whether it has a current and counts, and whether there may be more of its last input. */
     const char *own_name;
     int own_input, own_output;
     size_t own_inputs, own_outputs;
-    int has_current, counts;
+    int has_current, counts, many_inputs;
 };
 
 /* Axes of a value and of its samples and steps, as in operators.py. */

@@ -52,10 +52,15 @@ static void update(int has_current, int64_t n, const float *one, const float *co
 static void pack(const float *spikes, int64_t n, uint8_t *bits) {
     int64_t i = 0;
 #if defined(__AVX2__)
-    for (; i + 8 <= n; i += 8)
-        /* The third bit of 1 is set, and nothing of 0. */
-        *bits++ = _mm256_movemask_ps(
-            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(_mm256_loadu_ps(spikes + i)), 2)));
+    for (; i + 32 <= n; i += 32, bits += 4) {
+        /* Saturated to bytes, 1.0 is above 0 still; each half of a register is packed by itself. */
+        const __m256i *in = (const __m256i *)(spikes + i);
+        __m256i low = _mm256_packs_epi32(_mm256_loadu_si256(in), _mm256_loadu_si256(in + 1));
+        __m256i high = _mm256_packs_epi32(_mm256_loadu_si256(in + 2), _mm256_loadu_si256(in + 3));
+        __m256i all = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        int32_t word = _mm256_movemask_epi8(_mm256_cmpgt_epi8(all, _mm256_setzero_si256()));
+        memcpy(bits, &word, sizeof word);
+    }
 #endif
     for (; i < n; i += 8) {
         uint8_t byte = 0;

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import Callable
 
 import nir
 import numpy as np
 import pytest
+from onnx import helper
 
 import targets
 from targets.graph.graph import SpikingGraph
+from targets.onnx import executable
 from targets.onnx.blocked import blocked
-from targets.onnx.body import DOMAIN, OWN_DOMAIN
+from targets.onnx.body import COUNTS, DOMAIN, IR_VERSION, OPSET, OWN_DOMAIN, UINT8, Counted
+from targets.onnx.counting import summed
 from targets.onnx.executable import OnnxExecutable
 from targets.onnx.float_form import float_body
-from targets.onnx.operators import fused, library
+from targets.onnx.operators import fused, library, total_node
 from targets.onnx.options import OnnxOptions
+from targets.onnx.session import open_session
 
 DT = 2.0**-10
 STEPS, SAMPLES = 9, 3
@@ -268,6 +273,67 @@ def test_weights_beside_the_model_stay_there() -> None:
     np.testing.assert_array_equal(
         executable.run(x).output, OnnxExecutable(graph, OnnxOptions()).run(x).output
     )
+
+
+# Channels, pixels, block.
+LAYOUTS = [(10, 1, 1), (1100, 1, 1), (8, 700, 8), (24, 35, 8), (16, 1, 8), (32, 64, 16), (48, 35, 16)]
+
+
+@pytest.mark.parametrize("rows", [(1, 1), (5, 3), (51, 5), (256, 1), (30, 20)])
+def test_totals_of_bits_in_any_layout(rows: tuple[int, int]) -> None:
+    rng = np.random.default_rng(rows)
+    spikes = [rng.random((*rows, c * n)) < rng.random(c * n) for c, n, _ in LAYOUTS]
+    names = [f"bits{i}" for i in range(len(LAYOUTS))]
+    counted = [
+        Counted(name, name, (c, n), c, block) for name, (c, n, block) in zip(names, LAYOUTS, strict=True)
+    ]
+    node, table = total_node(counted, names)
+    inputs = [helper.make_tensor_value_info(name, UINT8, ["T", "B", None]) for name in names]
+    outputs = [helper.make_tensor_value_info(COUNTS, UINT8, ["parts", "neurons"])]
+    graph = helper.make_graph([node], "total", inputs, outputs, [table])
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(OWN_DOMAIN, 1)]
+    model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opsets)
+    session = open_session(model, "cpu", library=library())
+    bits = [np.packbits(found, axis=-1, bitorder="little") for found in spikes]
+    parts = session.arrays(dict(zip(names, bits, strict=True)))[COUNTS]
+    assert parts.shape == (-(-rows[0] * rows[1] // 255), sum(c * n for c, n, _ in LAYOUTS))
+    expected = [
+        found.sum((0, 1)).reshape(c // block, n, block).swapaxes(1, 2).ravel()
+        for found, (c, n, block) in zip(spikes, LAYOUTS, strict=True)
+    ]
+    np.testing.assert_array_equal(summed(parts), np.concatenate(expected))
+
+
+def test_sums_take_the_smallest_type_that_holds_them() -> None:
+    full = np.full(3, 255, np.uint8)
+    for parts, kind in ((1, np.uint8), (2, np.uint16), (257, np.uint16), (258, np.uint32)):
+        total = summed([full] * parts)
+        assert (total.dtype, total[0]) == (kind, 255 * parts)
+    assert summed([summed([full] * 300)] * 2)[0] == 2 * 300 * 255
+
+
+def test_counts_are_a_mapping_of_numbers_of_64_bits() -> None:
+    graph, x = network(MODELS["LIF"]), np.ones((300, 2, 6), np.float32)
+    run = OnnxExecutable(graph, OnnxOptions()).run(x)
+    counts = run.spike_counts
+    assert (list(counts), len(counts)) == (["cells", "in"], 2)
+    assert counts["cells"].dtype == counts["in"].dtype == np.int64
+    assert (counts["in"] == 600).all()
+    assert counts["cells"].max() > 255
+    np.testing.assert_array_equal(counts["cells"], run.output.sum((0, 1)))
+    assert repr(counts) == repr({"cells": counts["cells"], "in": counts["in"]})
+    copied = pickle.loads(pickle.dumps(counts))
+    np.testing.assert_array_equal(copied["cells"], counts["cells"])
+    with pytest.raises(KeyError, match="none"):
+        counts["none"]
+
+
+def test_counts_of_many_blocks_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executable, "_BLOCK_BYTES", 1)
+    graph, x = network(MODELS["IF"]), given(300)
+    run = OnnxExecutable(graph, OnnxOptions()).run(x)
+    np.testing.assert_array_equal(run.spike_counts["cells"], run.output.sum((0, 1)))
+    np.testing.assert_array_equal(run.spike_counts["in"], np.count_nonzero(x, (0, 1)))
 
 
 @pytest.mark.parametrize("shape", [(32, 8, 16), (16, 5, 7), (48, 16, 16), (24, 3, 3), (7, 4, 4), (16, 1, 1)])
