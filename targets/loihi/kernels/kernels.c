@@ -5,9 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+
+#include "bits.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 8
@@ -128,17 +127,6 @@ static void planes_of(const node *n, int64_t b, int64_t t, int64_t steps, int64_
 /* Planes that hold anything in sample b. */
 static int64_t planes(const node *n, int64_t b) { return n->planes > 1 && n->negative[b] ? 2 : 1; }
 
-#if defined(__AVX2__)
-/* Positions of the bits of each byte, one a byte. */
-static uint64_t positions[256];
-
-__attribute__((constructor)) static void fill_positions(void) {
-    for (int value = 0; value < 256; value++)
-        for (int bit = 0, n = 0; bit < 8; bit++)
-            if (value >> bit & 1) positions[value] |= (uint64_t)bit << 8 * n++;
-}
-#endif
-
 /* Positions of the bits of a mask in `events`, which has room for 8 more; returns their number. */
 INLINE int64_t list(const uint64_t *mask, int64_t words, int32_t *restrict events) {
     int64_t n = 0;
@@ -150,8 +138,7 @@ INLINE int64_t list(const uint64_t *mask, int64_t words, int32_t *restrict event
         __m256i at = _mm256_set1_epi32(w * 64);
         for (int i = 0; i < 64; i += 8, at = _mm256_add_epi32(at, _mm256_set1_epi32(8))) {
             uint64_t byte = some >> i & 255;
-            __m256i found = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(positions + byte)));
-            _mm256_storeu_si256((__m256i *)(events + n), _mm256_add_epi32(found, at));
+            _mm256_storeu_si256((__m256i *)(events + n), _mm256_add_epi32(bit_positions(byte), at));
             n += __builtin_popcount(byte);
         }
 #else

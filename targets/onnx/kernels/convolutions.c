@@ -31,9 +31,8 @@ static inline int64_t list(const float *x, int64_t count, int64_t apart, int32_t
 #if defined(__AVX2__)
     for (; apart == 1 && c + LANES <= count; c += LANES) {
         int mask = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + c), _mm256_setzero_ps(), _CMP_NEQ_UQ));
-        __m256i order = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(positions + mask)));
         /* All of them are stored, and those count that are there: no processor foresees a branch a spike. */
-        _mm256_storeu_si256((__m256i *)(s.key + n), _mm256_add_epi32(order, _mm256_set1_epi32(key + c)));
+        _mm256_storeu_si256((__m256i *)(s.key + n), _mm256_add_epi32(bit_positions(mask), _mm256_set1_epi32(key + c)));
         n += __builtin_popcount(mask);
     }
 #endif

@@ -4,20 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bits.h"
 #include "ort.h"
-
-#if defined(__AVX2__)
-#include <immintrin.h>
-
-/* Positions of the bits of each byte, one a byte. */
-static uint64_t positions[256];
-
-__attribute__((constructor)) static void fill_positions(void) {
-    for (int value = 0; value < 256; value++)
-        for (int bit = 0, n = 0; bit < 8; bit++)
-            if (value >> bit & 1) positions[value] |= (uint64_t)bit << 8 * n++;
-}
-#endif
 
 #include "populations.c"
 #include "convolutions.c"

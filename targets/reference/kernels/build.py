@@ -48,7 +48,7 @@ def kernels(choice: str = "auto", package: str = _OWN) -> Kernels:
     """The kernels of `choice`; "auto" is MSENAS_KERNELS where set, else C where a compiler is there.
 
     Args:
-        package: holds `kernels.c` and what it includes.
+        package: holds `kernels.c` and what it includes, apart from the headers beside this file.
 
     Raises:
         ConfigError: an unknown choice.
@@ -81,9 +81,11 @@ def _compiled(package: str) -> Kernels:
 
 
 def _built(compiler: str, package: str) -> Path:
-    with resources.as_file(resources.files(package)) as folder:
-        files = sorted([*folder.glob("*.c"), *folder.glob("*.h"), *folder.glob("*.inc")])
-        sources = {file.name: file.read_bytes() for file in files}
+    sources: dict[str, bytes] = {}
+    for home, kinds in {_OWN: ["*.h"], package: ["*.c", "*.h", "*.inc"]}.items():
+        with resources.as_file(resources.files(home)) as folder:
+            files = sorted(file for kind in kinds for file in folder.glob(kind))
+            sources |= {file.name: file.read_bytes() for file in files}
     version = _output([compiler, "--version"])
     key = hashlib.sha256("\0".join([version, _processor(), *_FLAGS]).encode())
     for content in sources.values():

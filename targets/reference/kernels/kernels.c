@@ -6,9 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+
+#include "bits.h"
 
 /* As in population.py. */
 enum { KEEP, TO_VALUE, SUBTRACT, SUBTRACT_LATE };

@@ -40,3 +40,8 @@ def test_a_library_is_what_its_name_says_though_the_source_is_edited_meanwhile(p
     assert second != first
     assert ctypes.CDLL(str(second)).answer() == 2
     assert sorted(first.parent.iterdir()) == sorted([first, second])
+
+
+def test_headers_beside_the_build_serve_every_package(package):
+    (package / "kernels.c").write_text('#include "bits.h"\nint answer(void) { return sizeof(uint64_t); }')
+    assert ctypes.CDLL(str(build._built("cc", "own_kernels"))).answer() == 8
