@@ -56,12 +56,15 @@ class _Chunk:
             folded = self._reshaped(name, f"{name}/now", (-1, *dims))
             self.values[f"{name}/now"] = _Series(folded=folded)
         flow = Flow(self.body)
+        # First what makes constants: components are ordered by what changes alone.
+        constants = [node for name, node in flow.nodes.items() if not flow.reads[name]]
+        self.nodes += constants
+        self.fixed.update(out for node in constants for out in node.output)
         for component in flow.components:
             members = [flow.nodes[name] for name in component.members]
-            if not any(self._read(node) for node in members):
-                self.nodes += members
-                self.fixed.update(members[0].output)
-            elif members[0].op_type == "Identity":
+            if not flow.reads[component.members[0]]:
+                continue
+            if members[0].op_type == "Identity":
                 # A delay line hands its values on.
                 self.values[members[0].output[0]] = _Series(steps=self._steps(members[0].input[0]))
             elif component.cyclic or any(not self._series(v).batched for n in members for v in self._read(n)):

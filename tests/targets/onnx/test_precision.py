@@ -239,3 +239,28 @@ def test_weights_beyond_float16_are_refused() -> None:
     large = graph.replace(nodes={**graph.nodes, "last": nir.Linear(node.weight * 1e6)})
     with pytest.raises(GraphError, match=r"'last': weight .* up to 65504 in float16; use precision bfloat16"):
         compiled(large, "float16")
+
+
+@pytest.mark.parametrize("loop", [("wait", "back"), ("back", "wait")])
+@pytest.mark.parametrize("precision", CHEAP)
+def test_a_loop_right_behind_the_input(precision: str, loop: tuple[str, str]) -> None:
+    one = np.ones(6)
+    nodes = {
+        "in": nir.Input(np.array([6])),
+        "cells": nir.IF(one / DT, one, one * 0),
+        "wait": nir.Delay(one * DT),
+        "back": nir.Linear(np.random.default_rng(5).integers(-3, 3, (6, 6)) / 4),
+        "out": nir.Output(np.array([6])),
+    }
+    edges = [("in", "cells"), *pairwise(["cells", *loop, "cells"]), ("cells", "out")]
+    graph = SpikingGraph.build(nodes, edges, {"dt": DT})
+    x = (np.random.default_rng(6).random((8, 2, 6)) < 0.4).astype(np.float32)
+    given: dict[str, Any] = {"precision": precision} | ({"calibration": x} if precision == "int8" else {})
+    expected = targets.compile(graph, "reference").run(x).output
+    portable = OnnxExecutable(graph, OnnxOptions(**given))
+    gpu = OnnxExecutable(graph, OnnxOptions(**given, form="gpu", steps=4, batch=2))
+    onnx.checker.check_model(gpu.model, full_check=True)
+    assert 0 < expected.mean() < 1
+    for found in (portable.run(x).output, gpu.run(x).output, np.stack([portable.step(f)["out"] for f in x])):
+        np.testing.assert_array_equal(found, expected)
+
