@@ -33,6 +33,9 @@ INLINE_BYTES = 2**31 - 2**26
 # Shapes and single numbers stay in the model.
 _SMALL = 1024
 
+# Whole numbers up to here are float32.
+EXACT_COUNT = 2**24
+
 FLOAT = TensorProto.FLOAT
 INT64 = TensorProto.INT64
 UINT8 = TensorProto.UINT8
@@ -60,7 +63,7 @@ class Emitted:
 class Counted:
     """A model output int64 [*dims]: `value`, float32 whole numbers, summed over steps and samples.
 
-    Of a model input, the values that are not zero. Sums are float32, exact below 2^24 in one call.
+    Of a model input, the values that are not zero. Sums are float32, exact up to EXACT_COUNT in one call.
     The value lies in blocks of `block` where it has `channels` (`blocked`). It is `own` where our operators
     count it (`operators`): a population's spikes of a step are `bits` then, and its count is a part of the
     output `COUNTS`.

@@ -65,6 +65,7 @@ class Compiler:
 
     Attributes:
         graph: with the weights that the models hold.
+        many: whether a neuron may spike many times in a step.
         tf32: whether TF32 loses nothing in them.
         places: of the nodes in the output COUNTS of local models, the same in all of them.
         folded_bytes: what a folded model keeps for all steps, a step and sample; 0 where nothing folds.
@@ -82,8 +83,9 @@ class Compiler:
         self._body: Callable[[Collection[str], bool], Body]
         cpu = options.provider == "cpu" and not fixed and options.precision == "float32"
         self._block = block_size() if cpu else 1
-        plain = cpu and all(dynamics(graph, name).rule is None for name in graph.populations)
-        self._library = library() if plain else None
+        rules = [dynamics(graph, name).rule for name in graph.populations]
+        self.many = any(rule is not None and rule.many for rule in rules)
+        self._library = library() if cpu and not any(rules) else None
         self.places: Mapping[str, Place] = {}
         if fixed:
             self._fixed(graph, options)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate, chain, pairwise
+from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.onnx.body import Body
+from targets.run import Run
 
 # Where the neurons of a node lie among all, and its shape.
 Place = tuple[slice, tuple[int, ...]]
+# Counts of each node, int64 [*dims].
+Made = dict[str, NDArray[np.int64]]
 
 
 def places(body: Body) -> dict[str, Place]:
@@ -37,32 +40,29 @@ def summed(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     return total
 
 
-class Counts(Mapping[str, NDArray[np.int64]]):
-    """`{node: int64 [*dims]}`; what small sums wait for is made when the first of it is read, and then stays.
+class LateRun(Run):
+    """A run whose spike counts become arrays when they are first read, and then stay.
 
-    To make eight bytes a neuron of what fits one would take a twentieth of a short call.
+    To make eight bytes a neuron of what fits one or two would take a twentieth of a short call.
     """
 
-    def __init__(
-        self, made: Mapping[str, NDArray[np.int64]], parts: NDArray[Any], waiting: Mapping[str, Place]
-    ) -> None:
-        """Args: what is `made`, and `parts` [parts, neurons] that add up to the counts of those `waiting`."""
-        self._made, self._parts, self._waiting = made, parts, waiting
-        self._total: NDArray[np.int64] | None = None
+    def __init__(self, count: Callable[[], Made] | None = None, **fields: Any) -> None:
+        """Args: `count`, what makes the counts; the fields of a `Run`."""
+        self.__dict__.update(fields if count is None else {**fields, "_count": count})
 
-    def __getitem__(self, node: str) -> NDArray[np.int64]:
-        if node in self._made:
-            return self._made[node]
-        at, dims = self._waiting[node]
-        if self._total is None:
-            self._total = summed(self._parts).astype(np.int64)
-        return self._total[at].reshape(dims)
+    def __getattr__(self, name: str) -> Any:
+        # Python asks for what is not there yet.
+        if name != "spike_counts":
+            raise AttributeError(name)
+        count = self.__dict__.get("_count")
+        if count is not None:
+            # Of two threads that read at once, both keep the arrays of the first.
+            self.__dict__.setdefault(name, count())
+            self.__dict__.pop("_count", None)
+        return self.__dict__[name]
 
-    def __iter__(self) -> Iterator[str]:
-        return chain(self._waiting, self._made)
 
-    def __len__(self) -> int:
-        return len(self._waiting) + len(self._made)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
+def counts(total: NDArray[Any], places: Mapping[str, Place], known: Made) -> Made:
+    """The counts of `places`, which are those of all neurons, `total`, and those `known`."""
+    wide = total.astype(np.int64)
+    return {node: wide[at].reshape(dims) for node, (at, dims) in places.items()} | known

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from onnx import ModelProto
 
 from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
-from targets.onnx.body import COUNTS
+from targets.onnx.body import COUNTS, EXACT_COUNT
 from targets.onnx.buffers import Buffers
 from targets.onnx.compiler import Compiler, Key, Made
-from targets.onnx.counting import Counts, summed
+from targets.onnx.counting import LateRun, counts, summed
 from targets.onnx.events import Event, Frame, frames
 from targets.onnx.options import OnnxOptions
 from targets.onnx.saving import write
@@ -37,12 +37,15 @@ _NEURON_BYTES = 12
 # What folded dense layers may keep for all steps of a block.
 _FOLDED_BYTES = 32 * 2**20
 
+# Sessions that an executable keeps: each holds the weights.
+_SESSIONS = 8
+
 _Values = Mapping[str, NDArray[Any]]
 _Chosen = tuple[frozenset[str], bool]
 
 
 class OnnxExecutable:
-    """A network in onnxruntime. Sessions are kept, one for each set of recorded nodes and size of a call.
+    """A network in onnxruntime. It keeps a few sessions: one for each set of recorded nodes, size of a call.
 
     Attributes:
         graph: with the weights as the precision holds them.
@@ -99,16 +102,19 @@ class OnnxExecutable:
         chosen = (frozenset(record), states)
         blocks = self._run_blocks(fed, chosen)
         values = {name: _joined([block[name] for block in blocks], name, 1) for name in blocks[0]}
-        return Run(
-            outputs={name: values[name] for name in self.graph.outputs},
-            spike_counts=self._counts(values),
-            spikes={name: values[f"{name}/spikes"] for name in record},
-            ran_on=next(iter(self._sessions.values())).ran_on,
-            seconds=time.perf_counter() - started,
-            steps=fed.shape[0],
-            samples=fed.shape[1],
-            states=_states(values) if states else {},
-        )
+        known = _with_suffix(values, "count")
+        fields: dict[str, Any] = {
+            "outputs": {name: values[name] for name in self.graph.outputs},
+            "spikes": {name: values[f"{name}/spikes"] for name in record},
+            "ran_on": next(iter(self._sessions.values())).ran_on,
+            "seconds": time.perf_counter() - started,
+            "steps": fed.shape[0],
+            "samples": fed.shape[1],
+            "states": _states(values) if states else {},
+        }
+        if COUNTS not in values:
+            return Run(spike_counts=known, **fields)
+        return LateRun(partial(counts, values[COUNTS], self._compiler.places, known), **fields)
 
     def step(self, x: NDArray[np.generic]) -> dict[str, NDArray[Any]]:
         """One step of a live stream: `x` [B, *input] to `{Output: [B, *shape]}`; states are kept.
@@ -159,10 +165,6 @@ class OnnxExecutable:
         with self._streaming:
             self._stream = None
 
-    def _counts(self, values: _Values) -> Mapping[str, NDArray[Any]]:
-        made = _with_suffix(values, "count")
-        return Counts(made, values[COUNTS], self._compiler.places) if COUNTS in values else made
-
     def _open(self, key: Key, made: Made) -> Session:
         return open_session(
             made.model,
@@ -179,6 +181,7 @@ class OnnxExecutable:
         with self._opening:
             if key not in self._sessions:
                 self._sessions[key] = self._open(key, self._compiler.model(key))
+                _forget(self._sessions)
             return self._sessions[key]
 
     def _run_blocks(self, x: NDArray[np.float32], chosen: _Chosen) -> list[_Values]:
@@ -186,9 +189,12 @@ class OnnxExecutable:
         run = chunks if self.options.steps else self._run_whole
 
         def at(block: slice) -> _Values:
-            return run(np.ascontiguousarray(x[:, block]), chosen)
+            values = run(np.ascontiguousarray(x[:, block]), chosen)
+            if self._compiler.many:
+                _check_counts(values)
+            return values
 
-        found = self._blocks(x.shape[1])
+        found = self._blocks(*x.shape[:2])
         if self.options.workers == 1:
             return [at(block) for block in found]
         with ThreadPoolExecutor(self.options.workers) as workers:
@@ -225,6 +231,7 @@ class OnnxExecutable:
                 key = Key(*chosen, part.shape[0], x.shape[1])
                 if key not in self._buffers:
                     self._buffers[key] = Buffers(self._session(key))
+                    _forget(self._buffers)
                 if self._buffers[key] is not current:
                     self._buffers[key].start(current.states() if current else None)
                 current = self._buffers[key]
@@ -241,17 +248,38 @@ class OnnxExecutable:
                 found[value.name] = np.zeros(shape, kind)
         return found
 
-    def _blocks(self, samples: int) -> list[slice]:
+    def _blocks(self, steps: int, samples: int) -> list[slice]:
         """Blocks of the gpu form's samples, or of about equal sizes and as many for each worker."""
         options = self.options
         if options.batch:
             return [slice(start, start + options.batch) for start in range(0, samples, options.batch)]
-        if options.provider != "cpu":
-            return [slice(0, samples)]
-        largest = max(1, _BLOCK_BYTES // (_NEURON_BYTES * self._neurons))
+        if steps > EXACT_COUNT:
+            raise DataError(
+                f"input {self.graph.inputs[0]!r}: found {steps} steps, allowed {EXACT_COUNT} in one call, "
+                "up to which counts are exact; use form='gpu', which runs some steps at a time"
+            )
+        largest = EXACT_COUNT // steps
+        if options.provider == "cpu":
+            largest = max(1, min(largest, _BLOCK_BYTES // (_NEURON_BYTES * self._neurons)))
         each = math.ceil(samples / (largest * options.workers))
         count = min(samples, each * options.workers)
         return [slice(samples * i // count, samples * (i + 1) // count) for i in range(count)]
+
+
+def _forget(kept: dict[Key, Any]) -> None:
+    """Drop the oldest behind the first, which tells where the network runs."""
+    if len(kept) > _SESSIONS:
+        del kept[list(kept)[1]]
+
+
+def _check_counts(values: _Values) -> None:
+    """That counts of neurons which fire many times a step are exact."""
+    for name, count in _with_suffix(values, "count").items():
+        if count.max(initial=0) >= EXACT_COUNT:
+            raise DataError(
+                f"node {name!r}: a neuron spikes {count.max()} times or more in one call, allowed below "
+                f"{EXACT_COUNT}, up to which counts are exact; run fewer steps or samples at a time"
+            )
 
 
 def _carried(found: Mapping[str, Any]) -> dict[str, Value]:
@@ -265,10 +293,10 @@ def _carried(found: Mapping[str, Any]) -> dict[str, Value]:
 
 def _joined(parts: Sequence[NDArray[Any]], name: str, axis: int) -> NDArray[Any]:
     """Parts of the steps (axis 0) or of the samples (axis 1) put together: counts are added."""
+    if name == COUNTS:
+        return summed([row for part in parts for row in part])
     if len(parts) == 1:
         return parts[0]
-    if name == COUNTS:
-        return summed([row for part in parts for row in part])[None]
     if name.endswith("/count"):
         # In place: numpy's sum of a list copies all of it first.
         return reduce(np.ndarray.__iadd__, parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -32,3 +33,35 @@ def test_a_special_file_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="is no regular file"), replacing(path) as temporary:
             temporary.write_text("new")
     assert pipe.is_fifo()
+
+
+def test_a_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there" / "a")
+    for text in ("first", "second"):
+        with replacing(link) as temporary:
+            temporary.write_text(text)
+        assert (link.is_symlink(), (tmp_path / "there" / "a").read_text()) == (True, text)
+
+
+def test_writers_at_once_are_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with replacing(path) as one, replacing(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+        assert one != other
+    assert path.read_text() == "one"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path, told: bool) -> None:
+    path = tmp_path / "a"
+
+    def full(temporary: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", *([temporary] if told else []))
+
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path) as temporary:
+        full(temporary)
+    assert caught.value.filename == str(path)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import replace
 
 import nir
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from onnx import helper
 
 import targets
+from targets.errors import DataError
 from targets.graph.graph import SpikingGraph
 from targets.onnx import executable
 from targets.onnx.blocked import blocked
@@ -312,20 +316,64 @@ def test_sums_take_the_smallest_type_that_holds_them() -> None:
     assert summed([summed([full] * 300)] * 2)[0] == 2 * 300 * 255
 
 
-def test_counts_are_a_mapping_of_numbers_of_64_bits() -> None:
+def test_counts_wait_for_who_reads_them() -> None:
     graph, x = network(MODELS["LIF"]), np.ones((300, 2, 6), np.float32)
-    run = OnnxExecutable(graph, OnnxOptions()).run(x)
+    found = OnnxExecutable(graph, OnnxOptions())
+    run, unread = found.run(x), found.run(x)
     counts = run.spike_counts
-    assert (list(counts), len(counts)) == (["cells", "in"], 2)
+    assert type(counts) is dict
     assert counts["cells"].dtype == counts["in"].dtype == np.int64
     assert (counts["in"] == 600).all()
     assert counts["cells"].max() > 255
     np.testing.assert_array_equal(counts["cells"], run.output.sum((0, 1)))
-    assert repr(counts) == repr({"cells": counts["cells"], "in": counts["in"]})
-    copied = pickle.loads(pickle.dumps(counts))
-    np.testing.assert_array_equal(copied["cells"], counts["cells"])
-    with pytest.raises(KeyError, match="none"):
-        counts["none"]
+    counts["cells"][0] = -1
+    assert run.spike_counts["cells"][0] == -1
+    copies = (pickle.loads(pickle.dumps(unread)), deepcopy(unread), replace(unread, seconds=0.0))
+    for copied in (unread, *copies):
+        np.testing.assert_array_equal(copied.spike_counts["cells"], run.output.sum((0, 1)))
+    with pytest.raises(AttributeError, match="none"):
+        run.none  # noqa: B018
+
+
+def test_two_threads_read_the_same_counts() -> None:
+    found, x = OnnxExecutable(network(MODELS["LIF"]), OnnxOptions()), given()
+    for _ in range(50):
+        run = found.run(x)
+        with ThreadPoolExecutor(2) as threads:
+            one, other = threads.map(lambda run: run.spike_counts, [run, run])
+        assert one is other is run.spike_counts
+
+
+def test_sessions_are_forgotten() -> None:
+    graph, x = network(MODELS["LIF"]), given()
+    found = OnnxExecutable(graph, OnnxOptions())
+    for samples in range(1, 4):
+        for record in ((), ("cells",), ("in",), ("w",), ("in", "w")):
+            run = found.run(x[:, :samples], record)
+            assert set(run.spikes) == set(record)
+    assert len(found._sessions) == executable._SESSIONS
+
+
+@pytest.mark.parametrize("kernels", ["c", "torch"])
+def test_counts_that_float32_does_not_hold(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSENAS_KERNELS", kernels)
+    monkeypatch.setattr(executable, "EXACT_COUNT", 100)
+    graph = network(MODELS["IF, threshold below zero"])
+    x = np.ones((60, 4, 6), np.float32)
+    # No more than a sample at a time.
+    run = OnnxExecutable(graph, OnnxOptions()).run(x)
+    assert (run.spike_counts["cells"] == run.output.sum((0, 1))).all()
+    assert (run.spike_counts["in"] == 240).all()
+    with pytest.raises(DataError, match="found 101 steps, allowed 100"):
+        OnnxExecutable(graph, OnnxOptions()).run(np.ones((101, 1, 6), np.float32))
+
+
+def test_many_spikes_a_step_that_float32_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executable, "EXACT_COUNT", 100)
+    graph = network(MODELS["IF"])
+    graph = graph.replace(profile=replace(graph.profile, spikes_per_step="many"))
+    with pytest.raises(DataError, match="node 'cells': a neuron spikes"):
+        OnnxExecutable(graph, OnnxOptions()).run(np.full((20, 1, 6), 9, np.float32))
 
 
 def test_counts_of_many_blocks_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,4 +263,3 @@ def test_a_loop_right_behind_the_input(precision: str, loop: tuple[str, str]) ->
     assert 0 < expected.mean() < 1
     for found in (portable.run(x).output, gpu.run(x).output, np.stack([portable.step(f)["out"] for f in x])):
         np.testing.assert_array_equal(found, expected)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -248,3 +249,12 @@ def test_every_opset_gives_the_same_spikes(
         onnx.checker.check_model(executable.model, full_check=True)
         run = executable.run(x, names)
         assert all(np.array_equal(run.spikes[name], plain.spikes[name]) for name in names)
+
+
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_telemetry_is_off_unless_chosen(chosen: str | None) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {} if chosen is None else {"ORT_DISABLE_TELEMETRY": chosen}
+    code = "import os, targets.onnx.session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == (chosen or "1")
