@@ -20,7 +20,7 @@ from targets.errors import ConfigError, GraphError
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import KNOWN, kind
 
-FORMAT = 1
+FORMAT = 2
 # As much as one ONNX file holds.
 _LARGEST_BYTES = 2**31
 _PLAIN = (bool, int, float, str, type(None))
@@ -119,7 +119,12 @@ def _content(array: Array, name: str, held: Held) -> dict[str, Any]:
             found = _turned(initializer, transposed)
             for times in (1.0, _ratio(array, found)):
                 if _same((found * found.dtype.type(times)).astype(array.dtype), array):
-                    return {"initializer": name, "transposed": transposed, "times": times}
+                    return {
+                        "initializer": name,
+                        "transposed": transposed,
+                        "times": times,
+                        "crc32": zlib.crc32(array.data),
+                    }
     flat = array.reshape(-1)
     if array.size > 1 and flat.tobytes() == flat[:1].tobytes() * flat.size:
         return {"fill": base64.b64encode(flat[:1].tobytes()).decode()}
@@ -197,7 +202,10 @@ class _Decoder:
             array = _turned(_read(name, self._held), bool(stored["transposed"]))
             if array.shape != shape:
                 raise ValueError(f"initializer {name!r}: found {array.shape}, allowed {shape}")
-            return (array * array.dtype.type(stored["times"])).astype(dtype)
+            found = (array * array.dtype.type(stored["times"])).astype(dtype)
+            if zlib.crc32(found.data) != stored["crc32"]:
+                raise ValueError(f"initializer {name!r}: its values changed since the file was written")
+            return found
         if "fill" in stored:
             one = np.frombuffer(base64.b64decode(stored["fill"], validate=True), dtype)
             return np.full(shape, one[0], dtype)

@@ -15,7 +15,7 @@ from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.body import DOMAIN
 from targets.onnx.description import graph_of
-from targets.onnx.metadata import DESCRIPTION
+from targets.onnx.metadata import CHECKSUM, DESCRIPTION, checksum
 from targets.onnx.sidefile import initializers
 
 
@@ -47,6 +47,8 @@ def imported(model: ModelProto, folder: Path = Path()) -> SpikingGraph:
             f"was written by {producer} and holds no {DESCRIPTION!r}; only files of `msenas compile` turn "
             "back into a graph: import the network from NIR"
         )
+    if properties.get(CHECKSUM) != checksum(properties[DESCRIPTION]):
+        raise GraphError(f"its {DESCRIPTION!r} changed since the file was written")
     missing = set(_called(model.graph)) - {function.name for function in model.functions}
     if missing:
         # They stand at the end, so that a file without them still parses.

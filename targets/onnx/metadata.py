@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import asdict
 from importlib.metadata import version
 
@@ -14,6 +15,8 @@ from targets.onnx.description import describe
 
 # The key under which a file holds its whole graph.
 DESCRIPTION = "nir.graph"
+# And the key of that text's checksum.
+CHECKSUM = f"{DESCRIPTION}.crc32"
 # Keys of a graph's metadata that stand by themselves too: its model card.
 CARD = "card."
 
@@ -41,6 +44,12 @@ def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = 
         "msenas_hw": version("msenas-hw"),
         "nir.kinds": json.dumps({name: kind(node) for name, node in graph.nodes.items()}),
         DESCRIPTION: text,
+        CHECKSUM: checksum(text),
         **profile,
         **{key: str(value) for key, value in graph.metadata.items() if key.startswith(CARD)},
     }
+
+
+def checksum(text: str) -> str:
+    """Of a description, as it stands under CHECKSUM."""
+    return str(zlib.crc32(text.encode()))

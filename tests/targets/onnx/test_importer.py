@@ -20,6 +20,7 @@ import targets
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.importer import imported, load_graph
+from targets.onnx.sidefile import initializers
 
 
 def assert_identical(found: Any, expected: Any, where: str) -> None:
@@ -103,13 +104,22 @@ def test_weights_are_stored_once() -> None:
     assert targets.compile(graph, "onnx").model.ByteSize() < 1.05 * weight.nbytes
 
 
-def changed(change: Callable[[dict[str, Any]], None]) -> onnx.ModelProto:
+def described(change: Callable[[str], str]) -> onnx.ModelProto:
+    """A model with a changed description, and its checksum as if it were written so."""
     model = targets.compile(small_graph(), "onnx").model
-    (entry,) = [item for item in model.metadata_props if item.key == "nir.graph"]
-    content = json.loads(entry.value)
-    change(content)
-    entry.value = json.dumps(content)
+    found = {item.key: item for item in model.metadata_props}
+    text = found["nir.graph"].value = change(found["nir.graph"].value)
+    found["nir.graph.crc32"].value = str(zlib.crc32(text.encode()))
     return model
+
+
+def changed(change: Callable[[dict[str, Any]], None]) -> onnx.ModelProto:
+    def rewritten(text: str) -> str:
+        content = json.loads(text)
+        change(content)
+        return json.dumps(content)
+
+    return described(rewritten)
 
 
 def array(**stored: Any) -> dict[str, Any]:
@@ -118,7 +128,7 @@ def array(**stored: Any) -> dict[str, Any]:
 
 BOMB = base64.b64encode(zlib.compress(bytes(10**7))).decode()
 BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "format": (lambda c: c.update(format=9), "format 9, allowed 1"),
+    "format": (lambda c: c.update(format=9), "format 9, allowed 2"),
     "nodes": (lambda c: c.update(nodes=[1]), "AttributeError"),
     "edges": (lambda c: c.update(edges=[["in"]]), "ValueError"),
     "missing": (lambda c: c.pop("profile"), "KeyError"),
@@ -155,11 +165,38 @@ def test_changed_descriptions_are_refused(name: str) -> None:
 
 
 def test_deep_nesting_is_refused() -> None:
-    model = targets.compile(small_graph(), "onnx").model
-    (entry,) = [item for item in model.metadata_props if item.key == "nir.graph"]
-    entry.value = "[" * 200_000
+    model = described(lambda text: "[" * 200_000)
     with pytest.raises(GraphError, match="description"):
         imported(model)
+
+
+def test_a_changed_number_in_a_description_is_refused() -> None:
+    model = targets.compile(small_graph(), "onnx").model
+    (entry,) = [item for item in model.metadata_props if item.key == "nir.graph"]
+    entry.value = entry.value.replace('"times": 1.0', '"times": 2.0')
+    with pytest.raises(GraphError, match="changed since the file was written"):
+        imported(model)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "float16", "tf32x2"])
+def test_changed_weights_are_refused(tmp_path: Path, precision: str, beside: bool) -> None:
+    path = tmp_path / "model.onnx"
+    more = {"inline_bytes": 0} if beside else {}
+    weight = np.random.default_rng(0).normal(size=(30, 40)).astype("f4")
+    nodes = {"in": nir.Input(np.array([40])), "fc": nir.Linear(weight), "out": nir.Output(np.array([30]))}
+    graph = SpikingGraph.build(nodes, [("in", "fc"), ("fc", "out")])
+    executable = targets.compile(graph, "onnx", precision=precision, **more)
+    executable.save(path)
+    assert_same_graph(load_graph(path), executable.graph)
+    (file,) = tmp_path.glob("*.weights") if beside else [path]
+    content = bytearray(file.read_bytes())
+    (held,) = [t for t in initializers(onnx.load_model(path)) if t.name == "fc/weight"]
+    at = content.index(held.raw_data)
+    content[at + 5] ^= 0x10
+    file.write_bytes(content)
+    with pytest.raises(GraphError, match="initializer 'fc/weight': its values changed"):
+        load_graph(path)
 
 
 def foreign() -> bytes:
