@@ -104,6 +104,7 @@ class Body:
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.functions: dict[str, FunctionProto] = {}
+        self._plain: dict[str, str] = {}
         self.inputs: list[tuple[str, tuple[int, ...]]] = []
         self.states: dict[str, StateType] = {}
         self.following: dict[str, str] = {}
@@ -151,10 +152,21 @@ class Body:
         )
         return outputs
 
-    def function(self, function: FunctionProto) -> str:
-        """Make a local function known; returns its name."""
+    def function(self, function: FunctionProto, plain: str) -> str:
+        """Make a local function known, a variant of `plain`; returns its name."""
         self.functions[function.name] = function
+        self._plain[function.name] = plain
         return str(function.name)
+
+    def name_plainly(self) -> None:
+        """Name each local function as what it is a variant of, where no other variant stands beside it."""
+        for name, plain in self._plain.items():
+            if list(self._plain.values()).count(plain) == 1:
+                function = self.functions[plain] = self.functions.pop(name)
+                function.name = plain
+                for node in self.nodes:
+                    if (node.domain, node.op_type) == (DOMAIN, name):
+                        node.op_type = plain
 
     def state(self, name: str, dims: tuple[int, ...] | None, dtype: int) -> str:
         """A state [B, *dims] (a scalar where `dims` is None), zero at first; its value before this step."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from targets.errors import DataError
+from targets.errors import ConfigError, DataError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.body import COUNTS, EXACT_COUNT
 from targets.onnx.buffers import Buffers
@@ -82,8 +82,11 @@ class OnnxExecutable:
 
         Raises:
             OSError: the file cannot be written.
-            ConfigError: the path is no regular file.
+            ConfigError: the path is no regular file, or a note has the name of an entry that is there.
         """
+        taken = {entry.key for entry in self._written.model.metadata_props} & set(notes or {})
+        if taken:
+            raise ConfigError(f"notes: {', '.join(sorted(taken))} stand in the file already; use other names")
         write(Path(path), self._written.model, self._written.side, notes or {})
 
     def placement(self) -> dict[str, dict[str, int]]:

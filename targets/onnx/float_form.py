@@ -80,6 +80,7 @@ def float_body(
             inverse = body.constant(f"{name}/inverse", np.array(1 / gains[follower], np.float32))
             value = body.op("Mul", [value, inverse], f"{name}/unscaled")
         body.emit(f"{name}/spikes", value, graph.shapes[name], FLOAT)
+    body.name_plainly()
     return body
 
 

@@ -84,7 +84,8 @@ def populate(
     kept = [state for state, used in (("u", "decay_synapse" in terms), ("v", True)) if used]
     before = [body.state(f"{name}/{state}", shape, FLOAT) for state in kept]
     coefficients = [body.constant(f"{name}/{term}", value) for term, value in terms.items()]
-    function = body.function(neuron_function(graph.nodes[name], tuple(terms), found.rule, bool(ramp)))
+    node = graph.nodes[name]
+    function = body.function(neuron_function(node, tuple(terms), found.rule, bool(ramp)), kind(node))
     after = [f"{name}/{state}/next" for state in kept]
     spikes = [f"{name}/now"] if found.threshold is not None else []
     results = body.call(function, [current, *before, *coefficients], name, [*after, *spikes], DOMAIN, **ramp)

@@ -318,10 +318,10 @@ def test_the_model_is_one_scan_with_its_weights_inside() -> None:
     held = {constant.name: constant for constant in body.initializer}
     assert np.array_equal(onnx.numpy_helper.to_array(held["ab/weight"]), graph.nodes["ab"].weight.T.astype(F))
     assert {n.name: (n.domain, n.op_type) for n in body.node if n.domain} == {
-        "a": ("org.nir", "LIFLeakRamp"),
-        "b": ("org.nir", "CubaLIFLeak"),
-        "c": ("org.nir", "IFDriven"),
-        "li": ("org.nir", "LILeak"),
+        "a": ("org.nir", "LIF"),
+        "b": ("org.nir", "CubaLIF"),
+        "c": ("org.nir", "IF"),
+        "li": ("org.nir", "LI"),
     }
     axes = {v.name: [d.dim_param for d in v.type.tensor_type.shape.dim][:2] for v in model.graph.input}
     assert axes == {"in": ["T", "B"]}

@@ -145,12 +145,12 @@ def test_no_control_flow_static_shapes_and_folded_synapses() -> None:
     kinds = [node.op_type for node in model.graph.node]
     # Once for all steps outside the loop, once a step inside it.
     assert kinds.count("Conv") == 1
-    assert {n.name.split("/step/")[0] for n in model.graph.node if n.op_type == "LIFDrivenRamp"} == {
+    assert {n.name.split("/step/")[0] for n in model.graph.node if n.op_type == "LIF"} == {
         "a",
         "b",
         "c",
     }
-    assert kinds.count("LIFDrivenRamp") == 12
+    assert kinds.count("LIF") == 12
     products = [node.name for node in model.graph.node if node.op_type == "MatMul"]
     assert sum(name.startswith("fc/") for name in products) == 1
     assert sum(name == "readout" for name in products) == 1

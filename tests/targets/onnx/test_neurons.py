@@ -26,8 +26,11 @@ def one_if(threshold: np.ndarray, reset_value: float = 0.0, **profile: Any) -> S
     return SpikingGraph.build(nodes, list(itertools.pairwise(nodes)), {"dt": DT, **profile})
 
 
-def kinds(graph: SpikingGraph) -> set[str]:
-    return {f.name for f in targets.compile(graph, "onnx").model.functions}
+def ramped(graph: SpikingGraph) -> bool:
+    """Whether the only function of the model, of the NIR model's name, has a ramp."""
+    (function,) = targets.compile(graph, "onnx").model.functions
+    assert function.name == "IF"
+    return "HardSigmoid" in {node.op_type for node in function.node}
 
 
 def around(threshold: float) -> np.ndarray:
@@ -41,7 +44,7 @@ def around(threshold: float) -> np.ndarray:
 def test_the_ramp_is_the_comparison(threshold: float) -> None:
     values = around(threshold)
     graph = one_if(np.full(len(values), threshold))
-    assert kinds(graph) == {"IFDrivenRamp"}
+    assert ramped(graph)
     run = targets.compile(graph, "onnx").run(values[None, None], ["cells"], states=True)
     fired = values > F(threshold)
     assert fired.sum() == 3
@@ -53,7 +56,7 @@ def test_the_ramp_is_the_comparison(threshold: float) -> None:
 def test_the_ramp_with_a_soft_reset(threshold: float) -> None:
     values = around(threshold)
     graph = one_if(np.full(len(values), threshold), reset="subtract")
-    assert kinds(graph) == {"IFDrivenRamp"}
+    assert ramped(graph)
     run = targets.compile(graph, "onnx").run(values[None, None], ["cells"], states=True)
     fired = (values > F(threshold)).astype(F)
     assert np.array_equal(run.spikes["cells"][0, 0], fired)
@@ -74,7 +77,7 @@ def test_the_ramp_with_a_soft_reset(threshold: float) -> None:
 )
 def test_anything_else_compares(graph: Callable[[], SpikingGraph]) -> None:
     found = graph()
-    assert kinds(found) == {"IFDriven"}
+    assert not ramped(found)
     x = np.linspace(-2, 2, 60, dtype=F).reshape(30, 1, 2)
     ours = targets.compile(found, "onnx").run(x, states=True)
     theirs = targets.compile(found, "reference").run(x, states=True)
