@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -74,6 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point; ends the process with the exit code."""
     # Small networks run fastest on one thread, and its sums have one order; the user's setting stands.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A scheduler that ends the job interrupts it: half-written files go, and it is said how to continue.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     with warnings.catch_warnings():

@@ -12,6 +12,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from msenas_hw.config import load_config
 from msenas_hw.search import resume, search
 
@@ -88,8 +90,11 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     assert max(cached) == before
 
 
-def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
-    """The signal reaches the whole process group, workers that still import among it."""
+@pytest.mark.parametrize(
+    ("send", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)], ids=["ctrl-c", "end of job"]
+)
+def test_an_interruption_while_workers_start_is_quiet(tmp_path, send, number):
+    """Ctrl-C reaches the whole process group, workers that still import among it."""
     file = tmp_path / "experiment.toml"
     file.write_text(CONFIG)
     run = tmp_path / "run"
@@ -110,7 +115,7 @@ def test_ctrl_c_while_workers_start_is_quiet(tmp_path):
 
     while not starting() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGINT)
+    send(process.pid, number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.splitlines() == [f"run folder {run}", f"interrupted; continue with: msenas resume {run}"], err
