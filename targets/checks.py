@@ -8,16 +8,19 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import DataError, GraphError
+from targets.errors import DataError, GraphError, UnsupportedNodeError
+from targets.graph.dynamics import beyond_float32, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import POPULATION
 from targets.graph.order import topological
 from targets.graph.profile import HOUSE
 from targets.target import Refusal
 
+_PARAMETERS = ("weight", "bias", "scale", "threshold")
+
 
 def check_graph(graph: SpikingGraph, any_profile: bool = False) -> list[Refusal]:
-    """What no target of the house runs: no dt, a bad or missing Delay, several inputs.
+    """What no target of the house runs: no dt, bad or missing Delays, values beyond float32, several inputs.
 
     Unless `any_profile`, every difference from the house profile as well.
     """
@@ -38,6 +41,9 @@ def check_graph(graph: SpikingGraph, any_profile: bool = False) -> list[Refusal]
                 refusals.append(Refusal(name, str(error)))
     if not refusals:
         refusals.extend(_cycles_without_delay(graph))
+    if not refusals:
+        refusals.extend(_without_coefficients(graph))
+    refusals.extend(_beyond_float32(graph))
     if len(graph.inputs) > 1:
         refusals.append(Refusal(graph.inputs[1], f"{len(graph.inputs)} Input nodes, allowed one"))
     return refusals
@@ -57,8 +63,28 @@ def _cycles_without_delay(graph: SpikingGraph) -> list[Refusal]:
     return refusals
 
 
+def _without_coefficients(graph: SpikingGraph) -> list[Refusal]:
+    refusals = []
+    for name in graph.populations:
+        try:
+            dynamics(graph, name)
+        except (GraphError, UnsupportedNodeError) as error:
+            refusals.append(Refusal(name, str(error)))
+    return refusals
+
+
+def _beyond_float32(graph: SpikingGraph) -> list[Refusal]:
+    """Parameters of synapses and stateless nodes; `dynamics` sees to those of populations."""
+    return [
+        Refusal(name, f"{key} {fault}", "scale it down")
+        for name, node in graph.nodes.items()
+        for key in _PARAMETERS
+        if hasattr(node, key) and (fault := beyond_float32(getattr(node, key)))
+    ]
+
+
 def check_input(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.generic]:
-    """`x` if it is a finite numeric [T, B, *input] with T and B at least 1.
+    """`x` if it holds finite real numbers [T, B, *input] with T and B at least 1.
 
     Raises:
         DataError: anything else, or an unknown node in `record`.
@@ -68,8 +94,10 @@ def check_input(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[
     if x.ndim < 2 or x.shape[2:] != shape or min(x.shape[:2]) < 1:
         allowed = ", ".join(["T >= 1", "B >= 1", *map(str, shape)])
         raise DataError(f"input {graph.inputs[0]!r}: found shape {x.shape}, allowed ({allowed})")
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == np.bool_):
-        raise DataError(f"input {graph.inputs[0]!r}: found dtype {x.dtype}, allowed numbers")
+    if x.dtype.kind not in "biuf":
+        raise DataError(
+            f"input {graph.inputs[0]!r}: found dtype {x.dtype}, allowed bool, integers and floats"
+        )
     if not np.isfinite(x).all():
         raise DataError(f"input {graph.inputs[0]!r}: holds NaN or infinite values")
     for name in record:

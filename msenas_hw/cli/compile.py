@@ -86,7 +86,7 @@ def compile_model(
     def given(part: str, count: int = samples) -> Given:
         from msenas_hw.cli.inputs import read_inputs
 
-        return read_inputs(model, graph, data, encoding, data_steps, part, count)
+        return read_inputs(model, graph, data, encoding, data_steps, part, count, "--data-steps")
 
     row: dict[str, Any] = {"model": str(model), "target": target}
     if target in CHIP:

@@ -33,11 +33,15 @@ def read_inputs(
     steps: int | None,
     split: str,
     samples: int,
+    steps_option: str = "--steps",
 ) -> Given:
     """Samples for a model: from `--data`, or from the configuration of the run that the model lies in.
 
     Encoding and steps are those asked for; else what an NPZ of recordings, [T, *input shape of the network],
     holds; else those that the network was trained on (`msenas_hw.space.notes`); else the run's.
+
+    Args:
+        steps_option: how the verb calls `steps`.
 
     Raises:
         ConfigError: the data or the number of steps is not given, or an option is not allowed.
@@ -45,7 +49,7 @@ def read_inputs(
     """
     run = run_of(model)
     if data is None and run is None:
-        raise ConfigError(f"{model}: lies in no run folder; give --data NAME|FILE.npz and --steps")
+        raise ConfigError(f"{model}: lies in no run folder; give --data NAME|FILE.npz and {steps_option}")
     section, shape = run.config.data if run else DataConfig(), _input_shape(graph)
     if run is None or (data is not None and data != section.name):
         section = DataConfig(name=data or section.name, validation=section.validation)
@@ -55,7 +59,7 @@ def read_inputs(
         steps = steps or recorded
     steps = steps or steps_of(graph)
     if steps is None and run is None:
-        raise ConfigError("--data outside a run folder needs --steps, the time steps of a sample")
+        raise ConfigError(f"--data outside a run folder needs {steps_option}, the time steps of a sample")
     given = {"encoding": encoding or section.encoding, "steps": steps or section.steps}
     section = section.model_copy(update=given)
     found = configured(section)

@@ -75,8 +75,8 @@ def arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
 def _samples(path: Path, found: dict[str, NDArray[np.generic]], recorded: bool) -> Floats:
     raw = found["x"]
-    if not (np.issubdtype(raw.dtype, np.number) or raw.dtype == np.bool_):
-        raise DataError(f"{path}: x has type {raw.dtype}, allowed numbers")
+    if raw.dtype.kind not in "biuf":
+        raise DataError(f"{path}: x has type {raw.dtype}, allowed bool, integers and floats")
     lead = 2 if recorded else 1
     if not lead + 1 <= raw.ndim <= lead + 3:
         form = "[N, T, ...] with 1 to 3 further axes" if recorded else "[N, ...] with 1 to 3 further axes"

@@ -43,11 +43,13 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import UnsupportedNodeError
+from targets.errors import GraphError, UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
+from targets.graph.kinds import kind
 from targets.graph.profile import HOUSE, Profile
 
 Array = NDArray[np.float32]
+_FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def house_dynamics(graph: SpikingGraph, name: str) -> Dynamics:
     """Coefficients of population `name`, for targets that run the house profile alone.
 
     Raises:
-        GraphError: the graph has no dt.
+        GraphError: as `dynamics`.
         UnsupportedNodeError: the profile is not the house profile.
     """
     odd = graph.profile.differences(HOUSE)
@@ -96,34 +98,54 @@ def dynamics(graph: SpikingGraph, name: str) -> Dynamics:
     """Coefficients of population `name`.
 
     Raises:
-        GraphError: the graph has no dt.
+        GraphError: the graph has no dt, or float32 does not hold a coefficient.
         UnsupportedNodeError: a threshold that is not positive, with many spikes or "subtract_late".
     """
     dt = graph.require_dt(f"population {name!r}")
     node = graph.nodes[name]
-    terms = _TERMS[type(node)](node, dt, _DECAYS[graph.profile.integrator])
-    leak = terms.get("leak")
-    if leak is not None and not np.any(leak):
-        leak = None
     fires = hasattr(node, "v_threshold")
 
-    def rounded(value: Any) -> Array | None:
+    def rounded(key: str, value: Any) -> Array | None:
         if value is None:
             return None
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), graph.shapes[name]).astype(np.float32)
+        wide = _wide(value)
+        narrow = np.broadcast_to(wide, graph.shapes[name]).astype(np.float32)
+        if not np.isfinite(narrow).all():
+            fault = f"{key} {beyond_float32(wide)} at dt={dt:g}"
+            raise GraphError(f"node {name!r} ({kind(node)}): {fault}; change its parameters")
+        return narrow
 
-    gain = rounded(terms["gain"])
-    assert gain is not None
-    return Dynamics(
-        gain=gain,
-        decay=rounded(terms.get("decay")),
-        decay_synapse=rounded(terms.get("decay_synapse")),
-        leak=rounded(leak),
-        threshold=rounded(node.v_threshold) if fires else None,
-        reset=rounded(node.v_reset) if fires else None,
-        clip=rounded(_clip(node, graph.profile)) if fires else None,
-        rule=_rule(name, node, graph.profile) if fires else None,
-    )
+    # What overflows, and infinity times 0, is an error above.
+    with np.errstate(over="ignore", invalid="ignore"):
+        terms = _TERMS[type(node)](node, dt, _DECAYS[graph.profile.integrator])
+        leak = terms.get("leak")
+        if leak is not None and not np.any(leak):
+            leak = None
+        gain = rounded("gain", terms["gain"])
+        assert gain is not None
+        return Dynamics(
+            gain=gain,
+            decay=rounded("decay", terms.get("decay")),
+            decay_synapse=rounded("decay_synapse", terms.get("decay_synapse")),
+            leak=rounded("leak", leak),
+            threshold=rounded("threshold", node.v_threshold) if fires else None,
+            reset=rounded("reset", node.v_reset) if fires else None,
+            clip=rounded("clip", _clip(node, graph.profile)) if fires else None,
+            rule=_rule(name, node, graph.profile) if fires else None,
+        )
+
+
+def beyond_float32(values: NDArray[Any]) -> str | None:
+    """Found against allowed where float32 does not hold `values`, one or more; else None."""
+    if values.dtype.kind != "f" or values.dtype.itemsize <= 4:
+        return None
+    low, high = values.min(), values.max()
+    worst = high if high >= -low else low  # NaN where there is one
+    if abs(worst) <= _FLOAT_MAX:
+        return None
+    # A longdouble as it is: as a float it may be infinite.
+    found = np.format_float_scientific(worst, precision=5, trim="-")
+    return f"holds {found}, allowed up to {_FLOAT_MAX:g} (float32)"
 
 
 def _rule(name: str, node: Any, profile: Profile) -> SpikeRule | None:

@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from targets.checks import check_input
 from targets.errors import DataError
-from targets.graph.dynamics import dynamics
+from targets.graph.dynamics import beyond_float32, dynamics
 from targets.graph.graph import SpikingGraph
 from targets.onnx.blocked import block_size, blocked, complete
 from targets.onnx.body import Body
@@ -29,8 +29,6 @@ from targets.onnx.scan import scan_model
 from targets.onnx.session import open_session
 from targets.onnx.sidefile import SideFile
 from targets.onnx.stages import folded_bytes
-
-_FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -131,14 +129,9 @@ class Compiler:
             DataError: wrong shape or type, NaN, an unknown node, or values that the arithmetic or the
                 precision does not hold.
         """
-        found = check_input(self.graph, x, record)
-        name = self.graph.inputs[0]
+        found = _held(self.graph, x, record)
         if self._whole is not None:
-            _check_whole(found, name, self._least, self._whole)
-        elif found.dtype == np.float64 and np.abs(found).max() > _FLOAT_MAX:
-            raise DataError(
-                f"input {name!r}: holds {np.abs(found).max():g}, allowed up to {_FLOAT_MAX:g} (float32)"
-            )
+            _check_whole(found, self.graph.inputs[0], self._least, self._whole)
         return np.ascontiguousarray(found, np.float32)
 
 
@@ -151,7 +144,7 @@ def _lowered(graph: SpikingGraph) -> Any:
 
 def _ranges(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, tuple[float, float]]:
     """The least and the largest value of each convolution of `graph` run on `x`."""
-    shown = check_input(graph, x, ()).astype(np.float32)
+    shown = _held(graph, x, ()).astype(np.float32)
     names = [n for n, node in graph.nodes.items() if isinstance(node, nir.Conv1d | nir.Conv2d)]
     if not names:
         return {}
@@ -163,6 +156,14 @@ def _ranges(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, tuple[floa
         for name, (low, high) in found.items():
             value = values[f"{name}/spikes"]
             found[name] = min(low, float(value.min())), max(high, float(value.max()))
+    return found
+
+
+def _held(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.generic]:
+    """`x` as `check_input` gives it; DataError where float32 does not hold it."""
+    found = check_input(graph, x, record)
+    if fault := beyond_float32(found):
+        raise DataError(f"input {graph.inputs[0]!r}: {fault}")
     return found
 
 

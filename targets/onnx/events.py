@@ -32,17 +32,22 @@ def frames(
         start: the t at which step 0 begins; None takes that of the first event.
 
     Raises:
-        DataError: an event out of order, outside `shape` or of the wrong length, or a frame of another shape.
+        DataError: an event out of order, outside `shape` or of the wrong length, a frame of another shape,
+            frames among events, no finite `unit_steps` > 0, or no finite `start`.
     """
-    items = iter(stream)
-    step, open_frame = 0, None
-    for number, item in enumerate(items):
+    _check_clock(unit_steps, start)
+    step, open_frame, first = 0, None, ""
+    for number, item in enumerate(stream):
+        found = "frame" if isinstance(item, np.ndarray) else "event"
+        first = first or found
+        if found != first:
+            raise DataError(f"{found} {number}: found after {first}s, allowed one kind in a stream")
         if isinstance(item, np.ndarray):
             yield number, _framed(item, shape, number)
             continue
         at, address = _event(item, shape, number)
         start = at if start is None else start
-        due = math.floor((at - start) * unit_steps + _SLACK)
+        due = _step_of(at, start, unit_steps, number)
         if due < step:
             raise DataError(
                 f"event {number}: belongs to step {due}, found after step {step}; give events in time order"
@@ -54,6 +59,22 @@ def frames(
         open_frame[(0, *address)] += 1
     if open_frame is not None:
         yield step, open_frame
+
+
+def _check_clock(unit_steps: float, start: float | None) -> None:
+    if not (math.isfinite(unit_steps) and unit_steps > 0):
+        raise DataError(
+            f"unit_s: one unit of t makes {unit_steps:g} steps of dt, allowed a finite number of seconds > 0"
+        )
+    if start is not None and not math.isfinite(start):
+        raise DataError(f"start: found {start:g}, allowed a finite time")
+
+
+def _step_of(at: float, start: float, unit_steps: float, number: int) -> int:
+    steps = (at - start) * unit_steps
+    if not math.isfinite(steps):
+        raise DataError(f"event {number}: found t={at:g}, allowed a finite number of steps after {start:g}")
+    return math.floor(steps + _SLACK)
 
 
 def _blank(shape: Shape) -> NDArray[np.float32]:
@@ -72,7 +93,7 @@ def _event(item: Event, shape: Shape, number: int) -> tuple[float, tuple[int, ..
     try:
         at, *address = item
         time, place = float(at), tuple(int(index) for index in address)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"event {number}: found {item!r}, allowed (t, {len(shape)} indices)") from None
     inside = len(place) == len(shape) and all(0 <= i < n for i, n in zip(place, shape, strict=True))
     if not inside or place != tuple(address) or not math.isfinite(time):

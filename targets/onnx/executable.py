@@ -156,7 +156,8 @@ class OnnxExecutable:
             start: the t at which step 0 begins; by default that of the first event.
 
         Raises:
-            DataError: an event out of order or outside the Input, or what `step` raises.
+            DataError: an event out of order or outside the Input, frames among events, no finite `unit_s`
+                above 0, no finite `start`, or what `step` raises.
         """
         unit_steps = 1.0 if unit_s is None else unit_s / self.graph.require_dt("run_events with unit_s")
         shape = self.graph.shapes[self.graph.inputs[0]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from targets.errors import ConfigError
 from targets.loihi.program import Program
-from targets.onnx.body import INLINE_BYTES, OPSET, OPSETS
+from targets.onnx.body import EXACT_COUNT, INLINE_BYTES, OPSET, OPSETS
 from targets.onnx.precision import PRECISIONS
 from targets.onnx.session import PROVIDERS
 
@@ -30,7 +30,8 @@ class OnnxOptions:
         form: "portable" (one Scan, any T and B) or "gpu" (`steps` unrolled, static shapes, states as
             inputs and outputs, no control flow).
         steps, batch: steps and samples of one call of the gpu form.
-        counts: whether spikes of every neuron are counted; without, `Run.spike_counts` is empty.
+        counts: whether spikes of every neuron are counted; without, `Run.spike_counts` is empty. A call of
+            the gpu form counts up to 2^24 exactly: steps * batch is no larger.
         opset: of the model, 18 to 21.
         inline_bytes: weights beyond so many bytes go to a file beside the model.
         provider: "cpu", "cuda" or "tensorrt"; never exchanged in silence.
@@ -64,15 +65,17 @@ class OnnxOptions:
         }
         for key, allowed in choices.items():
             found = getattr(self, key)
-            if found not in allowed:
+            if not isinstance(found, type(allowed[0])) or found not in allowed:
                 raise ConfigError(f"onnx: {key} is {found!r}, allowed {', '.join(map(str, allowed))}")
-        if self.workers < 1:
-            raise ConfigError(f"onnx: workers is {self.workers}, allowed >= 1")
+        self._check_whole("inline_bytes", 0)
+        self._check_whole("workers", 1)
         self._check_arithmetic()
-        for key in ("steps", "batch"):
-            self._check_size(key, getattr(self, key))
+        self._check_call()
 
     def _check_arithmetic(self) -> None:
+        if not isinstance(self.program, Program | None):
+            found = type(self.program).__name__
+            raise ConfigError(f"onnx: program is a {found}, allowed a targets.loihi Program or None")
         if self.program is not None and self.arithmetic != "fixed":
             raise ConfigError("onnx: a program is given, but arithmetic is 'float32'; use arithmetic='fixed'")
         if self.precision != "float32" and self.arithmetic == "fixed":
@@ -80,8 +83,19 @@ class OnnxOptions:
         if self.precision == "int8" and self.calibration is None:
             raise ConfigError("onnx: precision is 'int8' without calibration; give an input of the network")
 
-    def _check_size(self, key: str, found: object) -> None:
-        if self.form == "portable" and found is not None:
-            raise ConfigError(f"onnx: {key} is {found}, but the portable form takes any; use form='gpu'")
-        if self.form == "gpu" and not (isinstance(found, int) and found >= 1):
-            raise ConfigError(f"onnx: {key} is {found}, allowed a whole number >= 1 with form='gpu'")
+    def _check_call(self) -> None:
+        for key in ("steps", "batch"):
+            if self.form == "gpu":
+                self._check_whole(key, 1, " with form='gpu'")
+            elif (found := getattr(self, key)) is not None:
+                raise ConfigError(f"onnx: {key} is {found}, but the portable form takes any; use form='gpu'")
+        if self.counts and self.steps and self.batch and self.steps * self.batch > EXACT_COUNT:
+            raise ConfigError(
+                f"onnx: steps * batch is {self.steps * self.batch}, allowed up to {EXACT_COUNT} with counts, "
+                "which are sums in float32; take fewer or counts=False"
+            )
+
+    def _check_whole(self, key: str, least: int, where: str = "") -> None:
+        found = getattr(self, key)
+        if isinstance(found, bool) or not isinstance(found, int) or found < least:
+            raise ConfigError(f"onnx: {key} is {found!r}, allowed a whole number >= {least}{where}")

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,14 @@ class SideFile:
 
     Attributes:
         folder: where the file lies; a model there finds its weights.
+
+    Raises:
+        OSError: the folder cannot be made; it names a path and TMPDIR, which chooses where.
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="msenas-onnx-"))
+        with _named():
+            self.folder = Path(tempfile.mkdtemp(prefix="msenas-onnx-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._digest = hashlib.sha256()
         self._bytes = 0
@@ -38,10 +43,14 @@ class SideFile:
         return self.folder / _NAME
 
     def put(self, name: str, value: NDArray[Any], kind: int) -> TensorProto:
-        """Append an array; the initializer of ONNX type `kind` that points to it."""
+        """Append an array; the initializer of ONNX type `kind` that points to it.
+
+        Raises:
+            OSError: the file cannot be written, such as on a full disk; it names the file and TMPDIR.
+        """
         content = np.ascontiguousarray(value)
         padding = bytes(-self._bytes % _PAGE)
-        with self.path.open("ab") as file:
+        with _named(self.path), self.path.open("ab") as file:
             for part in (padding, content.data.cast("B") if content.size else b""):
                 file.write(part)
                 self._digest.update(part)
@@ -60,6 +69,16 @@ class SideFile:
     def name_beside(self, model: Path) -> str:
         """The name under which the file stands beside `model`: it changes with the content."""
         return f"{model.name}.{self._digest.hexdigest()[:16]}.weights"
+
+
+@contextmanager
+def _named(path: Path | None = None) -> Iterator[None]:
+    """Errors of the system name what they failed on, `path` where they don't, and how to go elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        said = f"{error.strerror or error} (weights too large for the model; TMPDIR chooses their folder)"
+        raise OSError(error.errno, said, error.filename or (path and str(path))) from error
 
 
 def initializers(model: ModelProto) -> Iterator[TensorProto]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from targets.checks import check_graph
-from targets.errors import UnsupportedNodeError
-from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.onnx.executable import OnnxExecutable
 from targets.onnx.options import ARITHMETICS, OnnxOptions
@@ -24,8 +22,7 @@ class OnnxTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why the graph cannot run in float32."""
-        found = check_graph(graph, any_profile=True)
-        return found or [refusal for name in graph.populations for refusal in _rule(graph, name)]
+        return check_graph(graph, any_profile=True)
 
     def compile(self, graph: SpikingGraph, options: OnnxOptions) -> OnnxExecutable:
         """The graph as an ONNX model with an open session.
@@ -34,17 +31,10 @@ class OnnxTarget:
             GraphError: a fixed-point sum would leave float32's exact integers.
             UnsupportedNodeError: no chip holds the graph, in fixed point.
             TargetUnavailableError: the provider does not load.
+            OSError: weights beside the model find no room in the folder that TMPDIR names.
         """
         return OnnxExecutable(graph, options)
 
     def unavailable(self) -> str | None:
         """Why the CPU provider is missing, or None."""
         return provider_missing("cpu")
-
-
-def _rule(graph: SpikingGraph, name: str) -> list[Refusal]:
-    try:
-        dynamics(graph, name)
-    except UnsupportedNodeError as error:
-        return [Refusal(name, str(error))]
-    return []

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from targets.checks import check_graph, check_input
-from targets.errors import ConfigError, UnsupportedNodeError
-from targets.graph.dynamics import dynamics
+from targets.errors import ConfigError
 from targets.graph.graph import SpikingGraph
 from targets.reference.blocks import samples_at_once
 from targets.reference.kernels.build import kernels
@@ -54,8 +53,7 @@ class ReferenceTarget:
 
     def check(self, graph: SpikingGraph) -> list[Refusal]:
         """Every reason why the graph cannot run."""
-        found = check_graph(graph, any_profile=True)
-        return found or [refusal for name in graph.populations for refusal in _rule(graph, name)]
+        return check_graph(graph, any_profile=True)
 
     def compile(self, graph: SpikingGraph, options: ReferenceOptions) -> ReferenceExecutable:
         """The graph as a torch module.
@@ -72,14 +70,6 @@ class ReferenceTarget:
     def unavailable(self) -> str | None:
         """Always available."""
         return None
-
-
-def _rule(graph: SpikingGraph, name: str) -> list[Refusal]:
-    try:
-        dynamics(graph, name)
-    except UnsupportedNodeError as error:
-        return [Refusal(name, str(error))]
-    return []
 
 
 class ReferenceExecutable:

@@ -83,6 +83,18 @@ def test_a_cheaper_precision_needs_data_and_writes_nothing_without(run, model, t
     assert not (tmp_path / "a.onnx").exists()
 
 
+def test_missing_steps_name_the_option_of_the_verb(run, model, tmp_path):
+    """Other verbs call the steps of the data --steps, which is a call's here."""
+    target = ("--target", "onnx", "--precision", "int8", "-o", tmp_path / "a.onnx")
+    for given in (("--data", "digits"), ()):
+        code, _, err = run("compile", model, *target, *given)
+        assert code == 2
+        assert re.search(r"(needs|and) --data-steps", err)
+        code, _, err = run("bench", model, *given)
+        assert code == 2
+        assert re.search(r"(needs|and) --steps", err)
+
+
 def test_a_file_carries_device_estimates_profile_and_version(run, model, tmp_path):
     out = tmp_path / "model.onnx"
     devices = ("--device", "loihi1-davies2018")

@@ -126,12 +126,34 @@ def test_events_of_one_step_add_up_and_states_are_kept() -> None:
         ([7], "event 0: found 7, allowed"),
         ([np.zeros(5)], r"frame 0: found shape \(5,\), allowed \(6,\)"),
         ([np.full(6, np.nan)], "NaN"),
+        ([(0, 1), np.zeros(6)], "frame 1: found after events, allowed one kind"),
+        ([np.zeros(6), (1, 1)], "event 1: found after frames, allowed one kind"),
+        ([(10**400, 1)], "event 0: found"),
+        ([(0, float("inf"))], "event 0: found"),
+        ([(-1.7e308, 1), (1.7e308, 1)], "event 1: .*allowed a finite number of steps"),
     ],
 )
 def test_wrong_streams(stream: list[object], words: str) -> None:
     executable = targets.compile(network(6), "onnx")
     with pytest.raises(DataError, match=words):
         list(executable.run_events(stream))
+
+
+@pytest.mark.parametrize(
+    ("clock", "words"),
+    [
+        *(
+            ({"unit_s": unit}, f"unit_s: .* makes {said} steps")
+            for unit, said in [(float("nan"), "nan"), (float("inf"), "inf"), (0, "0"), (-DT, "-1")]
+        ),
+        *(({"start": float(start)}, f"start: found {start}") for start in ("nan", "inf", "-inf")),
+    ],
+)
+@pytest.mark.parametrize("stream", [[(0, 1), (1, 1)], [np.zeros(6)]])
+def test_wrong_clocks(stream: list[object], clock: dict[str, float], words: str) -> None:
+    executable = targets.compile(network(6), "onnx")
+    with pytest.raises(DataError, match=words):
+        next(executable.run_events(stream, **clock))
 
 
 def test_two_threads_share_one_stream_without_losing_a_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -115,6 +116,27 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(GraphError, match=r"model\.onnx"):
         load_graph(path)
+
+
+def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    # It takes nothing, as a full disk does.
+    (folder / "weights").symlink_to("/dev/full")
+    monkeypatch.setattr("tempfile.mkdtemp", lambda prefix: str(folder))
+    with pytest.raises(OSError, match="TMPDIR chooses") as caught:
+        targets.compile(network(2), "onnx", inline_bytes=0)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(folder / "weights")
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(FileNotFoundError, match="TMPDIR chooses") as caught:
+        targets.compile(network(2), "onnx", inline_bytes=0)
+    assert Path(caught.value.filename).parent == tmp_path / "gone"
 
 
 def test_a_hundred_layers_compile_in_seconds() -> None:

@@ -91,6 +91,17 @@ def test_a_profile_that_no_chip_has_is_refused_in_fixed_point() -> None:
         ({"form": "gpu", "steps": 4}, "batch is None, allowed a whole number"),
         ({"form": "gpu", "steps": 0, "batch": 1}, "steps is 0, allowed a whole number"),
         ({"workers": 0}, "workers is 0"),
+        ({"workers": 1.5}, "workers is 1.5, allowed a whole number >= 1"),
+        ({"workers": True}, "workers is True, allowed a whole number"),
+        ({"inline_bytes": "a"}, "inline_bytes is 'a', allowed a whole number >= 0"),
+        ({"inline_bytes": -1}, "inline_bytes is -1, allowed a whole number >= 0"),
+        ({"form": "gpu", "steps": True, "batch": 1}, "steps is True, allowed a whole number"),
+        (
+            {"form": "gpu", "steps": 2**14, "batch": 2**10 + 1},
+            "is 16793600, allowed up to 16777216 with counts",
+        ),
+        ({"opset": 20.0}, "opset is 20.0, allowed 18, 19, 20, 21"),
+        ({"program": 3, "arithmetic": "fixed"}, "program is a int, allowed a targets.loihi Program"),
         ({"opset": 17}, "opset is 17, allowed 18, 19, 20, 21"),
         ({"precision": "int4"}, "precision is 'int4', allowed float32, tf32x2"),
         ({"precision": "int8"}, "'int8' without calibration"),
@@ -111,6 +122,9 @@ def test_wrong_options(options: dict[str, Any], words: str) -> None:
         (np.ones((4, 0, 2)), r"found shape \(4, 0, 2\)"),
         (np.ones(2), r"found shape \(2,\)"),
         (np.full((4, 1, 2), "a"), "found dtype <U1"),
+        (np.full((4, 1, 2), 1j), "found dtype complex128, allowed bool, integers and floats"),
+        (np.full((4, 1, 2), np.timedelta64(1, "s")), "found dtype timedelta64"),
+        (np.full((4, 1, 2), 1, object), "found dtype object"),
         (np.full((4, 1, 2), np.nan), "NaN"),
         (np.full((4, 1, 2), np.inf), "infinite"),
     ],
@@ -130,6 +144,28 @@ def test_unknown_record_names_the_nodes() -> None:
 def test_input_beyond_float32_is_refused() -> None:
     with pytest.raises(DataError, match=r"holds 1e\+39, allowed up to 3.40282e\+38"):
         targets.compile(small_graph(), "onnx").run(np.full((1, 1, 2), 1e39))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 2000, reason="longdouble is float64 here")
+@pytest.mark.parametrize("options", [{}, {"arithmetic": "fixed"}])
+def test_longdouble_beyond_float32_is_refused(options: dict[str, Any]) -> None:
+    executable = targets.compile(small_graph(), "onnx", **options)
+    x = np.ones((2, 1, 2), np.longdouble)
+    assert np.array_equal(executable.run(x).output, executable.run(x.astype(np.float32)).output)
+    x[1, 0, 1] = -(np.longdouble(10) ** 400)
+    with pytest.raises(DataError, match=r"holds -1e\+400, allowed up to 3.40282e\+38"):
+        executable.run(x)
+
+
+def test_calibration_beyond_float32_is_refused() -> None:
+    with pytest.raises(DataError, match=r"holds 1e\+39, allowed up to 3.40282e\+38"):
+        targets.compile(small_graph(), "onnx", precision="int8", calibration=np.full((1, 1, 2), 1e39))
+
+
+def test_counts_limit_a_call_of_the_gpu_form() -> None:
+    """At the limit, or without counts, nothing is refused."""
+    assert OnnxOptions(form="gpu", steps=2**14, batch=2**10).counts
+    assert not OnnxOptions(form="gpu", steps=2**14, batch=2**11, counts=False).counts
 
 
 @pytest.mark.skipif(
@@ -258,3 +294,10 @@ def test_telemetry_is_off_unless_chosen(chosen: str | None) -> None:
     code = "import os, targets.onnx.session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == (chosen or "1")
+
+
+def test_notes_do_not_hide_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ConfigError, match="stand in the file already"):
+        targets.compile(small_graph(), "onnx").save(path, {"profile.dt": "1", "arithmetic": "x", "mine": "y"})
+    assert not path.exists()
