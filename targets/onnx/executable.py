@@ -257,16 +257,17 @@ class OnnxExecutable:
         options = self.options
         if options.batch:
             return [slice(start, start + options.batch) for start in range(0, samples, options.batch)]
-        if steps > EXACT_COUNT:
+        largest = EXACT_COUNT // steps if options.counts else samples
+        if not largest:
             raise DataError(
                 f"input {self.graph.inputs[0]!r}: found {steps} steps, allowed {EXACT_COUNT} in one call, "
                 "up to which counts are exact; use form='gpu', which runs some steps at a time"
             )
-        largest = EXACT_COUNT // steps
-        if options.provider == "cpu":
+        cpu = options.provider == "cpu"
+        if cpu:
             largest = max(1, min(largest, _BLOCK_BYTES // (_NEURON_BYTES * self._neurons)))
-        each = math.ceil(samples / (largest * options.workers))
-        count = min(samples, each * options.workers)
+        workers = options.workers if cpu else 1
+        count = min(samples, workers * math.ceil(samples / (largest * workers)))
         return [slice(samples * i // count, samples * (i + 1) // count) for i in range(count)]
 
 
