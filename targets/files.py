@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from targets.errors import ConfigError
@@ -18,20 +18,26 @@ def replacing(path: Path) -> Iterator[Path]:
     A link stays, and what it points to is replaced.
 
     Raises:
-        ConfigError: `path` is a folder, a device or another thing that must not be replaced.
+        ConfigError: `path` is a folder, a device, a link to itself or what else must not be replaced.
         OSError: there is no room, or no right to write; it names `path`.
     """
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path}: is no regular file, so it is not replaced; give another path")
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    # What Python 3.11 raises; later ones raise the OSError of the block.
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: is a link to itself; give another path") from error
     # No other thread, process or machine that shares the folder has the same name.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(8)}.part")
     try:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno is not None and str(error.filename) in ("None", str(temporary)):
-            error.filename = str(path)
+        told = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        if error.errno and (not told or str(temporary) in told):
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -76,7 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Small networks run fastest on one thread, and its sums have one order; the user's setting stands.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A scheduler that ends the job interrupts it: half-written files go, and it is said how to continue.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     with warnings.catch_warnings():

@@ -141,8 +141,9 @@ def beyond_float32(values: NDArray[Any]) -> str | None:
         return None
     low, high = values.min(), values.max()
     worst = high if high >= -low else low  # NaN where there is one
-    if abs(worst) <= _FLOAT_MAX:
-        return None
+    with np.errstate(over="ignore"):
+        if np.isfinite(np.float32(worst)):
+            return None
     # A longdouble as it is: as a float it may be infinite.
     found = np.format_float_scientific(worst, precision=5, trim="-")
     return f"holds {found}, allowed up to {_FLOAT_MAX:g} (float32)"

@@ -167,6 +167,7 @@ class Body:
                 for node in self.nodes:
                     if (node.domain, node.op_type) == (DOMAIN, name):
                         node.op_type = plain
+        self._plain = {}
 
     def state(self, name: str, dims: tuple[int, ...] | None, dtype: int) -> str:
         """A state [B, *dims] (a scalar where `dims` is None), zero at first; its value before this step."""

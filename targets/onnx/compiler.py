@@ -66,6 +66,7 @@ class Compiler:
         many: whether a neuron may spike many times in a step.
         tf32: whether TF32 loses nothing in them.
         places: of the nodes in the output COUNTS of local models, the same in all of them.
+        float_counts: whether counts of local models, once there is one, are sums in float32.
         folded_bytes: what a folded model keeps for all steps, a step and sample; 0 where nothing folds.
     """
 
@@ -85,6 +86,7 @@ class Compiler:
         self.many = any(rule is not None and rule.many for rule in rules)
         self._library = library() if cpu and not any(rules) else None
         self.places: Mapping[str, Place] = {}
+        self.float_counts = options.counts
         if fixed:
             self._fixed(graph, options)
         else:
@@ -115,6 +117,7 @@ class Compiler:
             if self._library is not None:
                 body = fused(body, self._block)
                 self.places = places(body)
+                self.float_counts = not all(out.own for out in (*body.counted, *body.counted_inputs))
             made = scan_model(body, {}, options.opset, key.folded, key.single)
             return Made(made, body.side, optimised, self._library)
         said = metadata(self.graph, options.arithmetic, body, options.precision)

@@ -61,7 +61,8 @@ class OnnxExecutable:
         self._buffers: dict[Key, Buffers] = {}
         local = options.form == "portable"
         first = replace(self._whole, local=local, folded=self._compiler.folded_bytes > 0)
-        self._sessions = {first: self._open(first, self._compiler.model(first) if local else self._written)}
+        self._first = self._open(first, self._compiler.model(first) if local else self._written)
+        self._sessions = {first: self._first}
         self._opening, self._streaming, self._calling = (threading.Lock() for _ in range(3))
         self._stream: Mapping[str, Value] | None = None
         self._streamed = 0
@@ -91,14 +92,15 @@ class OnnxExecutable:
 
     def placement(self) -> dict[str, dict[str, int]]:
         """Where each node of the model runs: `{provider: {operator: nodes}}`."""
-        return next(iter(self._sessions.values())).placement()
+        return self._first.placement()
 
     def run(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
         """Run `x` [T, B, *input]; recorded nodes give their output, states those of every population.
 
         Raises:
             DataError: wrong shape or type, NaN, an unknown node, or values that are no integers or too
-                large where the arithmetic or the precision needs integers.
+                large where the arithmetic or the precision needs integers; more events than are counted
+                exactly in one call.
         """
         fed = self._compiler.checked(x, record)
         started = time.perf_counter()
@@ -109,7 +111,7 @@ class OnnxExecutable:
         fields: dict[str, Any] = {
             "outputs": {name: values[name] for name in self.graph.outputs},
             "spikes": {name: values[f"{name}/spikes"] for name in record},
-            "ran_on": next(iter(self._sessions.values())).ran_on,
+            "ran_on": self._first.ran_on,
             "seconds": time.perf_counter() - started,
             "steps": fed.shape[0],
             "samples": fed.shape[1],
@@ -193,10 +195,7 @@ class OnnxExecutable:
         run = chunks if self.options.steps else self._run_whole
 
         def at(block: slice) -> _Values:
-            values = run(np.ascontiguousarray(x[:, block]), chosen)
-            if self._compiler.many:
-                _check_counts(values)
-            return values
+            return run(np.ascontiguousarray(x[:, block]), chosen)
 
         found = self._blocks(*x.shape[:2])
         if self.options.workers == 1:
@@ -208,7 +207,7 @@ class OnnxExecutable:
         kept = self._compiler.folded_bytes * x.shape[0] * x.shape[1]
         folded = 0 < kept <= _FOLDED_BYTES
         key = Key(*chosen, None, None, local=True, folded=folded, single=x.shape[1] == 1)
-        return self._session(key).arrays({self.graph.inputs[0]: x})
+        return self._exact(self._session(key).arrays({self.graph.inputs[0]: x}))
 
     def _run_chunks(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
         """Chunks of steps, the states kept on the device; what is left over has a session of its size."""
@@ -221,7 +220,7 @@ class OnnxExecutable:
             held = self._zeros(session, x.shape[1]) if held is None else held
             found = session.call({self.graph.inputs[0]: part, **held})
             held = _carried(found)
-            parts.append({n: v.numpy() for n, v in found.items() if not n.endswith("/last")})
+            parts.append(self._exact({n: v.numpy() for n, v in found.items() if not n.endswith("/last")}))
         return {name: _joined([part[name] for part in parts], name, 0) for name in parts[0]}
 
     def _run_captured(self, x: NDArray[np.float32], chosen: _Chosen) -> _Values:
@@ -239,8 +238,18 @@ class OnnxExecutable:
                 if self._buffers[key] is not current:
                     self._buffers[key].start(current.states() if current else None)
                 current = self._buffers[key]
-                parts.append(current.call({self.graph.inputs[0]: part}))
+                parts.append(self._exact(current.call({self.graph.inputs[0]: part})))
         return {name: _joined([part[name] for part in parts], name, 0) for name in parts[0]}
+
+    def _exact(self, values: _Values) -> _Values:
+        """The values of one call; its counts are exact, also where neurons fire many times a step."""
+        for name, count in _with_suffix(values, "count").items() if self._compiler.many else ():
+            if count.max(initial=0) >= EXACT_COUNT:
+                raise DataError(
+                    f"node {name!r}: a neuron spikes {count.max()} times or more in one call, allowed below "
+                    f"{EXACT_COUNT}, up to which counts are exact; run fewer steps or samples at a time"
+                )
+        return values
 
     def _zeros(self, session: Session, samples: int) -> dict[str, Value]:
         """Every state before the first step of `samples` samples."""
@@ -257,7 +266,7 @@ class OnnxExecutable:
         options = self.options
         if options.batch:
             return [slice(start, start + options.batch) for start in range(0, samples, options.batch)]
-        largest = EXACT_COUNT // steps if options.counts else samples
+        largest = EXACT_COUNT // steps if self._compiler.float_counts else samples
         if not largest:
             raise DataError(
                 f"input {self.graph.inputs[0]!r}: found {steps} steps, allowed {EXACT_COUNT} in one call, "
@@ -272,19 +281,9 @@ class OnnxExecutable:
 
 
 def _forget(kept: dict[Key, Any]) -> None:
-    """Drop the oldest behind the first, which tells where the network runs."""
+    """Drop the oldest behind the first, which stays open anyway."""
     if len(kept) > _SESSIONS:
         del kept[list(kept)[1]]
-
-
-def _check_counts(values: _Values) -> None:
-    """That counts of neurons which fire many times a step are exact."""
-    for name, count in _with_suffix(values, "count").items():
-        if count.max(initial=0) >= EXACT_COUNT:
-            raise DataError(
-                f"node {name!r}: a neuron spikes {count.max()} times or more in one call, allowed below "
-                f"{EXACT_COUNT}, up to which counts are exact; run fewer steps or samples at a time"
-            )
 
 
 def _carried(found: Mapping[str, Any]) -> dict[str, Value]:

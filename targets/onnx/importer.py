@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.body import DOMAIN
-from targets.onnx.description import graph_of
-from targets.onnx.metadata import CHECKSUM, DESCRIPTION, checksum
+from targets.onnx.description import MALFORMED, Held, graph_of
+from targets.onnx.metadata import CHECKSUMS, DESCRIPTION, checksums
 from targets.onnx.sidefile import initializers
 
 
@@ -47,14 +48,28 @@ def imported(model: ModelProto, folder: Path = Path()) -> SpikingGraph:
             f"was written by {producer} and holds no {DESCRIPTION!r}; only files of `msenas compile` turn "
             "back into a graph: import the network from NIR"
         )
-    if properties.get(CHECKSUM) != checksum(properties[DESCRIPTION]):
-        raise GraphError(f"its {DESCRIPTION!r} changed since the file was written")
     missing = set(_called(model.graph)) - {function.name for function in model.functions}
     if missing:
         # They stand at the end, so that a file without them still parses.
         raise GraphError(f"calls {', '.join(sorted(missing))}, which it does not hold: the file was cut")
     held = {t.name: partial(_array, t, str(folder)) for t in initializers(model)}
+    _check_sums(properties, held)
     return graph_of(properties[DESCRIPTION], held)
+
+
+def _check_sums(properties: Mapping[str, str], held: Held) -> None:
+    """That nothing changed since the file was written. Initializers may be gone that nobody reads here."""
+    if CHECKSUMS not in properties:
+        raise GraphError("was written by an earlier version; compile the network again")
+    try:
+        written = dict(json.loads(properties[CHECKSUMS]))
+    except (ValueError, TypeError) as error:
+        raise GraphError(f"{CHECKSUMS}: {error}") from error
+    kept = {name: read for name, read in held.items() if name in written}
+    found = checksums(properties[DESCRIPTION], kept)
+    changed = [name for name, number in found.items() if written.get(name) != number]
+    if changed:
+        raise GraphError(f"{', '.join(map(repr, changed))} changed since the file was written")
 
 
 def _called(graph: GraphProto) -> Iterator[str]:
@@ -69,5 +84,5 @@ def _called(graph: GraphProto) -> Iterator[str]:
 def _array(tensor: TensorProto, folder: str) -> NDArray[Any]:
     try:
         return numpy_helper.to_array(tensor, folder)
-    except (OSError, onnx.checker.ValidationError) as error:
+    except (OSError, onnx.checker.ValidationError, *MALFORMED) as error:
         raise GraphError(f"initializer {tensor.name!r}: {error}") from error

@@ -7,16 +7,18 @@ import zlib
 from dataclasses import asdict
 from importlib.metadata import version
 
+import numpy as np
+
 from targets.errors import GraphError
 from targets.graph.graph import SpikingGraph
 from targets.graph.kinds import kind
 from targets.onnx.body import INLINE_BYTES, Body
-from targets.onnx.description import describe
+from targets.onnx.description import Held, describe
 
 # The key under which a file holds its whole graph.
 DESCRIPTION = "nir.graph"
-# And the key of that text's checksum.
-CHECKSUM = f"{DESCRIPTION}.crc32"
+# The key of the checksums of that text and of every initializer of the network, JSON.
+CHECKSUMS = "crc32"
 # Keys of a graph's metadata that stand by themselves too: its model card.
 CARD = "card."
 
@@ -44,12 +46,16 @@ def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = 
         "msenas_hw": version("msenas-hw"),
         "nir.kinds": json.dumps({name: kind(node) for name, node in graph.nodes.items()}),
         DESCRIPTION: text,
-        CHECKSUM: checksum(text),
+        CHECKSUMS: json.dumps(checksums(text, body.arrays())),
         **profile,
         **{key: str(value) for key, value in graph.metadata.items() if key.startswith(CARD)},
     }
 
 
-def checksum(text: str) -> str:
-    """Of a description, as it stands under CHECKSUM."""
-    return str(zlib.crc32(text.encode()))
+def checksums(text: str, held: Held) -> dict[str, int]:
+    """CRC-32 of a description, under its own key, and of each initializer."""
+    found = {DESCRIPTION: zlib.crc32(text.encode())}
+    for name, read in held.items():
+        # A view of bytes: buffers know no bfloat16.
+        found[name] = zlib.crc32(np.ascontiguousarray(read()).reshape(-1).view(np.uint8).data)
+    return found

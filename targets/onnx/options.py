@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from numpy.typing import NDArray
@@ -97,5 +98,5 @@ class OnnxOptions:
 
     def _check_whole(self, key: str, least: int, where: str = "") -> None:
         found = getattr(self, key)
-        if isinstance(found, bool) or not isinstance(found, int) or found < least:
+        if isinstance(found, bool) or not isinstance(found, Integral) or found < least:
             raise ConfigError(f"onnx: {key} is {found!r}, allowed a whole number >= {least}{where}")

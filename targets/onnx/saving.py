@@ -25,6 +25,8 @@ def write(path: Path, model: ModelProto, side: SideFile | None, notes: Mapping[s
         OSError: a file cannot be written.
         ConfigError: `path` is no regular file.
     """
+    # The weights lie beside the model itself where `path` is a link.
+    path = path.resolve() if path.is_symlink() else path
     if side is None:
         _write_model(path, model, notes)
         _remove_weights(path, keep="")

@@ -55,12 +55,39 @@ def test_writers_at_once_are_apart(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_an_error_of_the_disk_names_the_file(tmp_path: Path, told: bool) -> None:
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises((ConfigError, OSError)), replacing(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["plain/x", "n" * 300])
+def test_a_path_that_cannot_be_names_itself(tmp_path: Path, name: str) -> None:
+    (tmp_path / "plain").touch()
+    with (
+        pytest.raises(OSError, match=r"Not a directory|too long") as caught,
+        replacing(tmp_path / name) as part,
+    ):
+        part.write_text("new")
+    assert caught.value.filename == str(tmp_path / name)
+
+
+def test_a_long_name_is_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 120)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("told", [["part"], [], ["source", None, "part"]])
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path, told: list[str | None]) -> None:
     path = tmp_path / "a"
 
     def full(temporary: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", *([temporary] if told else []))
+        names = [temporary if name == "part" else name for name in told]
+        raise OSError(errno.ENOSPC, "No space left on device", *names)
 
     with pytest.raises(OSError, match="No space left") as caught, replacing(path) as temporary:
         full(temporary)

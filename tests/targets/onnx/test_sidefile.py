@@ -146,3 +146,18 @@ def test_a_hundred_layers_compile_in_seconds() -> None:
     assert time.process_time() - started < 5
     x = spikes(graph, 3, 1)
     assert np.array_equal(executable.run(x).output, targets.compile(graph, "reference").run(x).output)
+
+
+def test_weights_lie_beside_the_model_that_a_link_points_to(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    link, real = tmp_path / "a" / "net.onnx", tmp_path / "b" / "real.onnx"
+    link.symlink_to(real)
+    for seed in (1, 2):
+        executable = targets.compile(network(2, seed=seed), "onnx", inline_bytes=0)
+        executable.save(link)
+        assert link.is_symlink()
+        assert [path.name for path in link.parent.iterdir()] == ["net.onnx"]
+        assert len(list(real.parent.iterdir())) == 2
+        onnxruntime.InferenceSession(real)
+        assert list(load_graph(real).nodes) == list(executable.graph.nodes)
