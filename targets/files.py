@@ -36,7 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         told = [str(name) for name in (error.filename, error.filename2) if name is not None]
         if error.errno and (not told or str(temporary) in told):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            # None would be said.
+            del error.filename2
         raise
     finally:
         with suppress(OSError):

@@ -63,10 +63,11 @@ def _check_sums(properties: Mapping[str, str], held: Held) -> None:
         raise GraphError("was written by an earlier version; compile the network again")
     try:
         written = dict(json.loads(properties[CHECKSUMS]))
-    except (ValueError, TypeError) as error:
-        raise GraphError(f"{CHECKSUMS}: {error}") from error
-    kept = {name: read for name, read in held.items() if name in written}
-    found = checksums(properties[DESCRIPTION], kept)
+        kept = {name: read for name, read in held.items() if name in written}
+        # Text that is none any more comes as bytes.
+        found = checksums(properties[DESCRIPTION], kept)
+    except MALFORMED as error:
+        raise GraphError(f"{CHECKSUMS}: {type(error).__name__}: {error}") from error
     changed = [name for name, number in found.items() if written.get(name) != number]
     if changed:
         raise GraphError(f"{', '.join(map(repr, changed))} changed since the file was written")

@@ -165,6 +165,17 @@ def test_changed_descriptions_are_refused(name: str) -> None:
         imported(changed(change))
 
 
+@pytest.mark.parametrize("key", [b"nir.graph", b"crc32"])
+def test_text_that_is_none_any_more_is_refused(tmp_path: Path, key: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    targets.compile(small_graph(), "onnx").save(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"{", content.index(key)) + 1] = 0xFF
+    path.write_bytes(content)
+    with pytest.raises(GraphError, match="crc32"):
+        load_graph(path)
+
+
 def test_deep_nesting_is_refused() -> None:
     model = described(lambda text: "[" * 200_000)
     with pytest.raises(GraphError, match="description"):
