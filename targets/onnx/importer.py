@@ -34,7 +34,8 @@ def load_graph(path: str | Path) -> SpikingGraph:
     except Exception as error:
         raise GraphError(f"{path}: is no ONNX file or was cut: {error}") from error
     try:
-        return imported(model, Path(path).parent)
+        # Weights lie beside the model that a link points to.
+        return imported(model, Path(path).resolve().parent)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from error
 
