@@ -83,8 +83,13 @@ def _beyond_float32(graph: SpikingGraph) -> list[Refusal]:
     ]
 
 
-def check_input(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.generic]:
+def check_input(
+    graph: SpikingGraph, x: NDArray[np.generic], record: Collection[str], single: bool = False
+) -> NDArray[np.generic]:
     """`x` if it holds finite real numbers [T, B, *input] with T and B at least 1.
+
+    Args:
+        single: float32 must hold them.
 
     Raises:
         DataError: anything else, or an unknown node in `record`.
@@ -100,6 +105,8 @@ def check_input(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[
         )
     if not np.isfinite(x).all():
         raise DataError(f"input {graph.inputs[0]!r}: holds NaN or infinite values")
+    if single and (fault := beyond_float32(x)):
+        raise DataError(f"input {graph.inputs[0]!r}: {fault}")
     for name in record:
         if name not in graph.nodes:
             raise DataError(f"record: node {name!r} does not exist, allowed {', '.join(graph.nodes)}")

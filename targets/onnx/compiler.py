@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from targets.checks import check_input
 from targets.errors import DataError
-from targets.graph.dynamics import beyond_float32, dynamics
+from targets.graph.dynamics import dynamics
 from targets.graph.graph import SpikingGraph
 from targets.onnx.blocked import block_size, blocked, complete
 from targets.onnx.body import Body
@@ -132,7 +132,7 @@ class Compiler:
             DataError: wrong shape or type, NaN, an unknown node, or values that the arithmetic or the
                 precision does not hold.
         """
-        found = _held(self.graph, x, record)
+        found = check_input(self.graph, x, record, single=True)
         if self._whole is not None:
             _check_whole(found, self.graph.inputs[0], self._least, self._whole)
         return np.ascontiguousarray(found, np.float32)
@@ -147,7 +147,7 @@ def _lowered(graph: SpikingGraph) -> Any:
 
 def _ranges(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, tuple[float, float]]:
     """The least and the largest value of each convolution of `graph` run on `x`."""
-    shown = _held(graph, x, ()).astype(np.float32)
+    shown = check_input(graph, x, (), single=True).astype(np.float32)
     names = [n for n, node in graph.nodes.items() if isinstance(node, nir.Conv1d | nir.Conv2d)]
     if not names:
         return {}
@@ -159,14 +159,6 @@ def _ranges(graph: SpikingGraph, x: NDArray[np.generic]) -> dict[str, tuple[floa
         for name, (low, high) in found.items():
             value = values[f"{name}/spikes"]
             found[name] = min(low, float(value.min())), max(high, float(value.max()))
-    return found
-
-
-def _held(graph: SpikingGraph, x: NDArray[np.generic], record: Collection[str]) -> NDArray[np.generic]:
-    """`x` as `check_input` gives it; DataError where float32 does not hold it."""
-    found = check_input(graph, x, record)
-    if fault := beyond_float32(found):
-        raise DataError(f"input {graph.inputs[0]!r}: {fault}")
     return found
 
 

@@ -83,7 +83,7 @@ class ReferenceExecutable:
 
     def run(self, x: NDArray[np.generic], record: Collection[str] = (), states: bool = False) -> Run:
         """Run `x` [T, B, *input]."""
-        x = check_input(self.graph, x, record)
+        x = check_input(self.graph, x, record, self.options.arithmetic == "float32")
         return self._run(_Kept(self.network, x, record, self.graph.populations if states else ()))
 
     def watch(self, x: NDArray[np.generic], record: Collection[str], observe: Observe | None = None) -> Run:
@@ -94,7 +94,7 @@ class ReferenceExecutable:
             observe: is shown each population and its membranes [T, samples, *shape], all steps of a few
                 samples at a time, in order; it must copy what it keeps.
         """
-        x = check_input(self.graph, x, record)
+        x = check_input(self.graph, x, record, self.options.arithmetic == "float32")
         return self._run(
             _Kept(self.network, x, record, self.graph.populations if observe else (), True, observe)
         )

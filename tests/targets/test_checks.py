@@ -11,7 +11,7 @@ import pytest
 
 import targets
 from targets.checks import check_graph
-from targets.errors import UnsupportedNodeError
+from targets.errors import DataError, UnsupportedNodeError
 from targets.graph.graph import SpikingGraph
 
 ONE = np.ones(3)
@@ -56,3 +56,13 @@ def test_parameters_beyond_float32_are_refused(node: nir.NIRNode, key: str, targ
 def test_the_largest_float32_is_no_reason() -> None:
     largest = float(np.finfo(np.float32).max)
     assert check_graph(graph(nir.Affine(EYE * largest, ONE * -largest))) == []
+
+
+def test_inputs_beyond_the_arithmetic_are_refused() -> None:
+    nodes = {"in": nir.Input(np.array([1])), "w": nir.Linear(np.eye(1)), "out": nir.Output(np.array([1]))}
+    graph = SpikingGraph.build(nodes, [("in", "w"), ("w", "out")])
+    x = np.full((1, 1, 1), 1e39)
+    for target in ("reference", "onnx"):
+        with pytest.raises(DataError, match=r"input 'in': holds 1e\+39, allowed up to"):
+            targets.compile(graph, target).run(x)
+    assert targets.compile(graph, "reference", arithmetic="float64").run(x).output == x
