@@ -11,6 +11,19 @@ from pathlib import Path
 from targets.errors import ConfigError
 
 
+def destination(path: Path) -> Path:
+    """Where a file at `path` lies: what it points to, if it is a link.
+
+    Raises:
+        ConfigError: a link to itself.
+    """
+    try:
+        return path.resolve() if path.is_symlink() else path
+    # What Python 3.11 raises; later ones raise an OSError where the path is used.
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: is a link to itself; give another path") from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well, and is removed otherwise.
@@ -23,11 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path}: is no regular file, so it is not replaced; give another path")
-    try:
-        target = path.resolve()
-    # What Python 3.11 raises; later ones raise the OSError of the block.
-    except RuntimeError as error:
-        raise ConfigError(f"{path}: is a link to itself; give another path") from error
+    target = destination(path)
     # No other thread, process or machine that shares the folder has the same name.
     temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(8)}.part")
     try:

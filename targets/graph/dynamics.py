@@ -131,7 +131,7 @@ def dynamics(graph: SpikingGraph, name: str) -> Dynamics:
             threshold=rounded("threshold", node.v_threshold) if fires else None,
             reset=rounded("reset", node.v_reset) if fires else None,
             clip=rounded("clip", _clip(node, graph.profile)) if fires else None,
-            rule=_rule(name, node, graph.profile) if fires else None,
+            rule=spike_rule(graph, name),
         )
 
 
@@ -149,7 +149,15 @@ def beyond_float32(values: NDArray[Any]) -> str | None:
     return f"holds {found}, allowed up to {_FLOAT_MAX:g} (float32)"
 
 
-def _rule(name: str, node: Any, profile: Profile) -> SpikeRule | None:
+def spike_rule(graph: SpikingGraph, name: str) -> SpikeRule | None:
+    """How population `name` fires; None under the house profile and for LI and CubaLI.
+
+    Raises:
+        UnsupportedNodeError: as `dynamics`.
+    """
+    node, profile = graph.nodes[name], graph.profile
+    if not hasattr(node, "v_threshold"):
+        return None
     rule = SpikeRule(profile.reset, profile.comparison == ">=", profile.spikes_per_step == "many")
     if (rule.many or rule.reset == "subtract_late") and not (_wide(node.v_threshold) > 0).all():
         raise UnsupportedNodeError(

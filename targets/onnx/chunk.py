@@ -46,7 +46,7 @@ class _Chunk:
         self.batch: int | str = "B" if batch is None else batch
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = list(body.constants)
-        self.fixed = {constant.name for constant in body.constants}
+        self.flow = Flow(body)
         self.values: dict[str, _Series] = {}
         self.whole: dict[tuple[str, tuple[int, ...]], str] = {}
         self.state_of = {f"{name}/before": name for name in body.states}
@@ -55,14 +55,11 @@ class _Chunk:
         for name, dims in self.body.inputs:
             folded = self._reshaped(name, f"{name}/now", (-1, *dims))
             self.values[f"{name}/now"] = _Series(folded=folded)
-        flow = Flow(self.body)
         # First what makes constants: components are ordered by what changes alone.
-        constants = [node for name, node in flow.nodes.items() if not flow.reads[name]]
-        self.nodes += constants
-        self.fixed.update(out for node in constants for out in node.output)
-        for component in flow.components:
-            members = [flow.nodes[name] for name in component.members]
-            if not flow.reads[component.members[0]]:
+        self.nodes += [node for node in self.flow.nodes.values() if not self._read(node)]
+        for component in self.flow.components:
+            members = [self.flow.nodes[name] for name in component.members]
+            if not self._read(members[0]):
                 continue
             if members[0].op_type == "Identity":
                 # A delay line hands its values on.
@@ -85,7 +82,7 @@ class _Chunk:
 
     def _read(self, node: NodeProto) -> list[str]:
         """The inputs of a node that change from step to step."""
-        return [value for value in node.input if value and value not in self.fixed]
+        return self.flow.reads[node.output[0]]
 
     def _fold(self, node: NodeProto) -> None:
         renamed = {value: self._folded(value) for value in self._read(node)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import nir
@@ -13,7 +14,7 @@ from onnx import ModelProto
 
 from targets.checks import check_input
 from targets.errors import DataError
-from targets.graph.dynamics import dynamics
+from targets.graph.dynamics import spike_rule
 from targets.graph.graph import SpikingGraph
 from targets.onnx.blocked import block_size, blocked, complete
 from targets.onnx.body import Body
@@ -50,12 +51,19 @@ class Key:
 
 
 class Made(NamedTuple):
-    """A model, where weights lie that it cannot hold, and how to open it (`session.open_session`)."""
+    """A model, where weights lie that it cannot hold, and how to open it (`session.open_session`).
+
+    Attributes:
+        places: of the nodes in the output COUNTS.
+        float_counts: whether some counts are sums in float32.
+    """
 
     model: ModelProto
     side: SideFile | None
     optimised: bool = False
     library: str | None = None
+    places: Mapping[str, Place] = MappingProxyType({})
+    float_counts: bool = True
 
 
 class Compiler:
@@ -65,8 +73,6 @@ class Compiler:
         graph: with the weights that the models hold.
         many: whether a neuron may spike many times in a step.
         tf32: whether TF32 loses nothing in them.
-        places: of the nodes in the output COUNTS of local models, the same in all of them.
-        float_counts: whether counts of local models, once there is one, are sums in float32.
         folded_bytes: what a folded model keeps for all steps, a step and sample; 0 where nothing folds.
     """
 
@@ -82,11 +88,9 @@ class Compiler:
         self._body: Callable[[Collection[str], bool], Body]
         cpu = options.provider == "cpu" and not fixed and options.precision == "float32"
         self._block = block_size() if cpu else 1
-        rules = [dynamics(graph, name).rule for name in graph.populations]
+        rules = [spike_rule(graph, name) for name in graph.populations]
         self.many = any(rule is not None and rule.many for rule in rules)
         self._library = library() if cpu and not any(rules) else None
-        self.places: Mapping[str, Place] = {}
-        self.float_counts = options.counts
         if fixed:
             self._fixed(graph, options)
         else:
@@ -116,10 +120,9 @@ class Compiler:
             optimised = complete(body)
             if self._library is not None:
                 body = fused(body, self._block)
-                self.places = places(body)
-                self.float_counts = not all(out.own for out in (*body.counted, *body.counted_inputs))
             made = scan_model(body, {}, options.opset, key.folded, key.single)
-            return Made(made, body.side, optimised, self._library)
+            float_counts = not all(out.own for out in (*body.counted, *body.counted_inputs))
+            return Made(made, body.side, optimised, self._library, places(body), float_counts)
         said = metadata(self.graph, options.arithmetic, body, options.precision)
         if key.steps is None:
             return Made(scan_model(body, said, options.opset), body.side)

@@ -61,7 +61,10 @@ class OnnxExecutable:
         self._buffers: dict[Key, Buffers] = {}
         local = options.form == "portable"
         first = replace(self._whole, local=local, folded=self._compiler.folded_bytes > 0)
-        self._first = self._open(first, self._compiler.model(first) if local else self._written)
+        made = self._compiler.model(first) if local else self._written
+        # The same in all models of a form.
+        self._places, self._float_counts = made.places, made.float_counts
+        self._first = self._open(first, made)
         self._sessions = {first: self._first}
         self._opening, self._streaming, self._calling = (threading.Lock() for _ in range(3))
         self._stream: Mapping[str, Value] | None = None
@@ -119,7 +122,7 @@ class OnnxExecutable:
         }
         if COUNTS not in values:
             return Run(spike_counts=known, **fields)
-        return LateRun(partial(counts, values[COUNTS], self._compiler.places, known), **fields)
+        return LateRun(partial(counts, values[COUNTS], self._places, known), **fields)
 
     def step(self, x: NDArray[np.generic]) -> dict[str, NDArray[Any]]:
         """One step of a live stream: `x` [B, *input] to `{Output: [B, *shape]}`; states are kept.
@@ -266,7 +269,7 @@ class OnnxExecutable:
         options = self.options
         if options.batch:
             return [slice(start, start + options.batch) for start in range(0, samples, options.batch)]
-        largest = EXACT_COUNT // steps if self._compiler.float_counts else samples
+        largest = EXACT_COUNT // steps if self._float_counts else samples
         if not largest:
             raise DataError(
                 f"input {self.graph.inputs[0]!r}: found {steps} steps, allowed {EXACT_COUNT} in one call, "

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, TensorProto, numpy_helper
 
 from targets.errors import GraphError
+from targets.files import destination
 from targets.graph.graph import SpikingGraph
 from targets.onnx.body import DOMAIN
 from targets.onnx.description import MALFORMED, Held, graph_of
@@ -35,7 +36,7 @@ def load_graph(path: str | Path) -> SpikingGraph:
         raise GraphError(f"{path}: is no ONNX file or was cut: {error}") from error
     try:
         # Weights lie beside the model that a link points to.
-        return imported(model, Path(path).resolve().parent)
+        return imported(model, destination(Path(path)).parent)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from error
 

@@ -34,7 +34,8 @@ def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = 
         GraphError: the graph's text would outgrow the model.
     """
     profile = {f"profile.{key}": str(value) for key, value in asdict(graph.profile).items()}
-    text = describe(graph, body.arrays())
+    held = body.arrays()
+    text = describe(graph, held)
     if len(text) > INLINE_BYTES:
         raise GraphError(
             f"the graph without its initializers takes {len(text)} bytes, allowed {INLINE_BYTES}; "
@@ -46,7 +47,7 @@ def metadata(graph: SpikingGraph, arithmetic: str, body: Body, precision: str = 
         "msenas_hw": version("msenas-hw"),
         "nir.kinds": json.dumps({name: kind(node) for name, node in graph.nodes.items()}),
         DESCRIPTION: text,
-        CHECKSUMS: json.dumps(checksums(text, body.arrays())),
+        CHECKSUMS: json.dumps(checksums(text, held)),
         **profile,
         **{key: str(value) for key, value in graph.metadata.items() if key.startswith(CARD)},
     }

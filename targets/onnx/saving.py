@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onnx import ModelProto, helper
 
-from targets.files import replacing
+from targets.files import destination, replacing
 from targets.onnx.sidefile import SideFile, pointed
 
 
@@ -23,10 +23,10 @@ def write(path: Path, model: ModelProto, side: SideFile | None, notes: Mapping[s
 
     Raises:
         OSError: a file cannot be written.
-        ConfigError: `path` is no regular file.
+        ConfigError: `path` is no regular file, or a link to itself.
     """
     # The weights lie beside the model itself where `path` is a link.
-    path = path.resolve() if path.is_symlink() else path
+    path = destination(path)
     if side is None:
         _write_model(path, model, notes)
         _remove_weights(path, keep="")

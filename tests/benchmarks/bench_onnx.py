@@ -70,7 +70,7 @@ class Variants:
     def calls(self) -> dict[str, Callable[[], object]]:
         """What runs in a round."""
         return {
-            OURS: lambda: dict(self.portable.run(self.x).spike_counts),
+            OURS: lambda: self.portable.run(self.x).spike_counts,
             "gpu": lambda: self.gpu.run(self.x),
             "plain": lambda: self.plain.run(self.x),
         }

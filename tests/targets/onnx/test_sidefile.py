@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 import targets
-from targets.errors import GraphError
+from targets.errors import ConfigError, GraphError
 from targets.graph.graph import SpikingGraph
 from targets.onnx.importer import load_graph
 
@@ -162,3 +162,11 @@ def test_weights_lie_beside_the_model_that_a_link_points_to(tmp_path: Path) -> N
         onnxruntime.InferenceSession(real)
         for path in (link, real):
             assert np.array_equal(load_graph(path).nodes["w0"].weight, executable.graph.nodes["w0"].weight)
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "net.onnx"
+    link.symlink_to(link)
+    with pytest.raises(ConfigError, match="is a link to itself"):
+        targets.compile(network(2), "onnx", inline_bytes=0).save(link)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
